@@ -1,0 +1,163 @@
+"""An inspection survives a round trip; a damaged or hostile file is refused in one sentence, whatever is in it."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+import workbench as wb
+from workbench.errors import CaptureError, FileFormatError
+from workbench.inspection.inspection import Inspection
+from workbench.inspection.storage import KEY
+
+
+@pytest.fixture(scope="module")
+def found(tiny_checkpoint: Callable[..., Path]) -> Inspection:
+    model = wb.load(str(tiny_checkpoint(layers=2, heads=4, kv_heads=2, window=12)))
+    run = model.generate(
+        [{"role": "user", "content": "Hello <b> ☃ there"}], wb.Sampling(max_new_tokens=5), wb.Capture.full()
+    )
+    list(run)
+    return run.inspection
+
+
+@pytest.fixture(scope="module")
+def saved(found: Inspection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return found.save(tmp_path_factory.mktemp("saved") / "one.inspection")
+
+
+def test_round_trip(found: Inspection, saved: Path) -> None:
+    again = wb.open(saved)
+    assert again.record == found.record
+    assert set(again.arrays) == set(found.arrays)
+    for name, values in found.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], values)
+        assert again.arrays[name].dtype == values.dtype
+    assert again.attention.map.equals(found.attention.map)
+    assert again.lens.equals(found.lens)
+    assert again.kv_cache.equals(found.kv_cache)
+    np.testing.assert_array_equal(again.attention.row(3, 1), found.attention.row(3, 1))
+    assert repr(again) == repr(found)
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_faces(found: Inspection) -> None:
+    assert found.provenance["settings"]["sampling"]["max_new_tokens"] == 5
+    assert found.provenance["weights"]
+    assert found.steps["position"].tolist() == list(range(found.prompt_length, len(found.ids)))
+    assert found.text[slice(*found.spans[4])] != ""
+    assert found.text.endswith(found.reply)
+    bundle = found._repr_mimebundle_()
+    assert "<b>" not in bundle["text/html"]
+    assert found.piece(int(found.lens.top_id[0, 0, 0])) not in ("", "<-1>")
+    assert found.attention.rows.sizes["query"] == len(found.steps)
+    with pytest.raises(CaptureError, match="Layer 7"):
+        found.attention.row(1, 7)
+    with pytest.raises(CaptureError, match="Position 999"):
+        found.attention.row(999, 0)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_damage_is_refused_or_harmless(saved: Path, tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(saved.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        header = struct.unpack("<Q", content[:8])[0]
+        for _ in range(data.draw(st.integers(1, 5))):
+            content[data.draw(st.integers(0, header + 16))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged.inspection"
+    path.write_bytes(content)
+    try:
+        opened = wb.open(path)
+    except FileFormatError as error:
+        refused = str(error)
+        assert "\n" not in refused
+    else:  # a changed letter of some text: all that can be asked still answers
+        assert len(repr(opened)) < 10**6
+        opened._repr_mimebundle_()
+
+
+def rewritten(saved: Path, path: Path, change: Callable[[dict, dict], None]) -> Path:
+    """A copy with arrays and record changed."""
+    with saved.open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    record, arrays = json.loads(header["__metadata__"][KEY]), load_file(saved)
+    change(record, arrays)
+    save_file(arrays, path, metadata={KEY: json.dumps(record)})
+    return path
+
+
+HOSTILE: dict[str, Callable[[dict, dict], object]] = {
+    "another version": lambda r, a: r.update(schema_version=99),
+    "extra field": lambda r, a: r.update(surprise=1),
+    "missing field": lambda r, a: r.pop("tokens"),
+    "unknown array": lambda r, a: a.update(evil=np.zeros(3)),
+    "tokens too few": lambda r, a: r["tokens"].pop(),
+    "wrong prompt length": lambda r, a: r.update(prompt_length=1),
+    "array of another shape": lambda r, a: a.update({"lens.entropy": np.zeros((2, 2), np.float32)}),
+    "array of another type": lambda r, a: a.update(ids=a["ids"].astype(np.float32)),
+    "array missing": lambda r, a: a.pop("lens.kl"),
+    "states without keys": lambda r, a: a.pop("attention.keys"),
+    "positions outside": lambda r, a: a.update({"lens.positions": a["lens.positions"] + 10**6}),
+    "layers that do not fit": lambda r, a: r["attention"].update(layers=[0]),
+    "heads beyond the keys": lambda r, a: r["attention"].update(group=1),
+    "no block": lambda r, a: r["attention"].update(block=0),
+    "no ids": lambda r, a: a.pop("ids"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_contradictions_are_refused(saved: Path, tmp_path: Path, name: str) -> None:
+    path = rewritten(saved, tmp_path / "hostile.inspection", HOSTILE[name])  # type: ignore[arg-type]
+    with pytest.raises(FileFormatError) as caught:
+        wb.open(path)
+    assert "hostile.inspection" in str(caught.value)
+
+
+def test_what_is_no_inspection(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="no file"):
+        wb.open(tmp_path / "absent")
+    (tmp_path / "pickle").write_bytes(b"\x80\x04cos\nsystem\n.")
+    with pytest.raises(FileFormatError, match="truncated, damaged"):
+        wb.open(tmp_path / "pickle")
+    save_file({"a": np.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(FileFormatError, match="no inspection"):
+        wb.open(tmp_path / "other.safetensors")
+
+
+def test_nothing_half_written(found: Inspection, tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="folder"):
+        found.save(tmp_path / "absent" / "x.inspection")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("capture", "word"),
+    [
+        (wb.Capture(wb.AttentionCapture(layers=[2])), "layer 2"),
+        (wb.Capture(wb.AttentionCapture(heads=[-5])), "head -5"),
+        (wb.Capture(wb.AttentionCapture(rows=[400])), "row 400"),
+        (wb.Capture(lens=wb.LensCapture(layers=9)), "lens layer 9"),
+        (wb.Capture(lens=wb.LensCapture(positions=[77])), "position 77"),
+        (wb.Capture(lens=wb.LensCapture(top_k=0)), "top_k"),
+        (wb.Capture(wb.AttentionCapture(pool=-1)), "pool"), (wb.Capture(wb.AttentionCapture(rows="some")), "some"),
+    ],
+)  # fmt: skip
+def test_impossible_captures(tiny_checkpoint: Callable[..., Path], capture: wb.Capture, word: str) -> None:
+    model = wb.load(str(tiny_checkpoint(layers=2, heads=4, kv_heads=2, window=12)))
+    with pytest.raises(CaptureError, match=word):
+        model.inspect("Hello", capture)
+
+
+def test_a_capture_that_would_not_fit_is_refused_with_what_would(tiny_checkpoint: Callable[..., Path]) -> None:
+    model = wb.load(str(tiny_checkpoint(context=20000)))
+    with pytest.raises(CaptureError, match=r"GiB.*rows="):
+        model.inspect("Hello there " * 9000, wb.Capture(wb.AttentionCapture(rows="all")))

@@ -1,0 +1,160 @@
+"""Logit lens: each layer's residual stream at chosen positions, read through the final norm and the unembedding.
+
+Source: nostalgebraist, "interpreting GPT: the logit lens" (2020). Layer 0 is the embedding, layer L the model's output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workbench.capture.request import LensCapture, choose, chosen
+
+_BLOCK = 128  # vocabulary entries a block in `top_k`
+_LOGITS = 2**23  # logits held at once: 32 MiB in float32
+_BATCH = 16  # generated tokens read out together: the unembedding is read from memory once for all of them
+
+
+@dataclass
+class LensResult:
+    """Numpy arrays over (layer, position): entropy and kl (final layer from this one) in nats, target_rank (1 = top),
+    target_logprob; (layer, position, rank): top_ids, top_logprobs; target_ids (position,): the actual next token, -1
+    where there is none (then rank is 0 and log-probability NaN)."""
+
+    layers: list[int]
+    positions: np.ndarray
+    target_ids: np.ndarray
+    top_ids: np.ndarray
+    top_logprobs: np.ndarray
+    entropy: np.ndarray
+    kl: np.ndarray
+    target_rank: np.ndarray
+    target_logprob: np.ndarray
+
+
+class LensRecorder:
+    """Keeps the residual stream at the wanted positions until the next token is known, then reads it out in batches."""
+
+    def __init__(self, wanted: LensCapture, layers: int, prompt: int, norm: nn.Module, unembedding: nn.Linear) -> None:
+        self.layers = choose(wanted.layers, layers + 1, "lens layer")
+        self.depth, self.prompt, self.top_k = layers + 1, prompt, wanted.top_k
+        self._positions, self._follows = chosen(wanted.positions, prompt, "position"), isinstance(wanted.positions, str)
+        self._norm, self._unembedding = norm, unembedding
+        self._first, self._rows = 0, slice(0, 0)  # type: int, slice | list[int]
+        self._stream: list[Tensor | None] = [None] * self.depth
+        self._waiting: list[tuple[list[int], Tensor]] = []
+        self._done: list[tuple[list[int], dict[str, Tensor]]] = []
+        self._ids: list[int] = []
+
+    def read(self, ids: list[int]) -> None:
+        """Tell the tokens about to be fed, and which of their positions are wanted."""
+        self._first = len(self._ids)
+        self._ids.extend(ids)
+        span = range(self._first, len(self._ids))
+        self._at = [p for p in span if self._wants(p)]
+        self._rows = slice(None) if len(self._at) == len(span) else [p - self._first for p in self._at]
+
+    def absorb(self, layer: int, hidden: Tensor) -> None:
+        """Keep the wanted rows of ``hidden`` (n, width), the residual stream after ``layer`` layers."""
+        if self._at and (layer in self.layers or layer == self.depth - 1):
+            self._stream[layer] = hidden[self._rows]
+
+    def end_forward(self) -> None:
+        """Close one forward; read out once enough positions wait, so that the waiting rows stay few."""
+        if self._at:
+            kept = [row for row in self._stream if row is not None]
+            self._waiting.append((self._at, torch.stack([row.to(kept[-1].device) for row in kept])))
+            self._stream = [None] * self.depth
+        if sum(len(at) for at, _ in self._waiting) > _BATCH:
+            self._read_out(len(self._ids) - 1)
+
+    def chose(self, token: int) -> None:
+        """The last token generated, which is never fed: it is the target of the last position read."""
+        self._ids.append(token)
+
+    def _wants(self, position: int) -> bool:
+        return self._positions is None or position in self._positions or (self._follows and position >= self.prompt - 1)
+
+    def _read_out(self, before: int) -> None:
+        """Read out the waiting positions below ``before``; their next tokens are known."""
+        if not self._waiting:
+            return
+        positions = [p for at, _ in self._waiting for p in at]
+        rows = torch.cat([kept for _, kept in self._waiting], 1)
+        ready = sum(p < before for p in positions)
+        self._waiting = [(positions[ready:], rows[:, ready:])] if ready < len(positions) else []
+        if not ready:
+            return
+        targets = torch.tensor([self._ids[p + 1] if p + 1 < len(self._ids) else -1 for p in positions[:ready]])
+        found = read_out(self._norm, self._unembedding, rows[:, :ready], targets, self.top_k)
+        if self.depth - 1 not in self.layers:  # the final layer was kept only for the divergence from it
+            found = {name: values[:-1] for name, values in found.items()}
+        self._done.append((positions[:ready], found))
+
+    def result(self) -> LensResult:
+        """Everything recorded; a last position without a next token has target -1."""
+        self._read_out(len(self._ids) + 1)
+        positions = np.array([p for at, _ in self._done for p in at], np.int32)
+        targets = [self._ids[p + 1] if p + 1 < len(self._ids) else -1 for p in positions]
+        parts = {
+            name: np.concatenate([part[name].numpy() for _, part in self._done], 1)
+            if self._done
+            else np.zeros((len(self.layers), 0) + ((self.top_k,) if name.startswith("top") else ()), np.float32)
+            for name in ("top_ids", "top_logprobs", "entropy", "kl", "target_rank", "target_logprob")
+        }
+        return LensResult(self.layers, positions, np.array(targets, np.int32), **parts)
+
+
+@torch.inference_mode()
+def read_out(
+    norm: nn.Module, unembedding: nn.Linear, residual: Tensor, targets: Tensor, top_k: int = 5
+) -> dict[str, Tensor]:
+    """Lens of ``residual`` (layers, positions, width), whose last layer is the model's final one, on the CPU.
+
+    Returns top_ids, top_logprobs (layers, positions, top_k), entropy, kl, target_logprob in nats and target_rank
+    (layers, positions). ``targets`` (positions,) are token ids, -1 for none. Logits are held for a few positions at a
+    time: never layers x positions x vocabulary.
+    """
+    layers, positions, width = residual.shape
+    vocabulary = unembedding.weight.shape[0]
+    step = max(1, _LOGITS // (layers * vocabulary))
+    parts: list[dict[str, Tensor]] = []
+    for start in range(0, positions, step):
+        rows = residual[:, start : start + step]
+        n = rows.shape[1]
+        logits = unembedding(norm(rows.reshape(-1, width))).float().view(layers, n, vocabulary)
+        values, ids = top_k_blocked(logits.view(-1, vocabulary), top_k)
+        weight = torch.exp(logits - values.view(layers, n, top_k)[..., :1])
+        total = weight.sum(-1)
+        lse = values.view(layers, n, top_k)[..., 0] + total.log()
+        final = weight[-1] / total[-1, :, None]
+        cross = torch.linalg.vecdot(final[None], logits)  # expected logit under the final layer's distribution
+        wanted = targets[start : start + step].to(logits.device)
+        at_target = logits.gather(-1, wanted.clamp(min=0).expand(layers, -1)[..., None])
+        known = wanted >= 0
+        parts.append(
+            {
+                "top_ids": ids.view(layers, n, top_k).int(),
+                "top_logprobs": values.view(layers, n, top_k) - lse[..., None],
+                "entropy": lse - torch.linalg.vecdot(weight, logits) / total,
+                "kl": ((cross[-1] - lse[-1])[None] - (cross - lse)).clamp_(min=0),
+                "target_rank": ((logits > at_target).sum(-1) + 1).int() * known,
+                "target_logprob": (at_target[..., 0] - lse).masked_fill(~known, float("nan")),
+            }
+        )
+    return {name: torch.cat([part[name] for part in parts], 1).cpu() for name in parts[0]}
+
+
+def top_k_blocked(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest values and their indices, each (rows, k), descending: exact, and quicker than `topk` on a long
+    row. The k largest lie in the k blocks with the largest maxima, so only those are searched."""
+    rows, size = logits.shape
+    if size % _BLOCK or size <= _BLOCK * k:
+        return logits.topk(k, -1)
+    blocks = logits.view(rows, -1, _BLOCK)
+    best = blocks.amax(-1).topk(k, -1).indices
+    values, at = blocks.gather(1, best[..., None].expand(-1, -1, _BLOCK)).view(rows, -1).topk(k, -1)
+    return values, best.gather(1, at // _BLOCK) * _BLOCK + at % _BLOCK

@@ -1,0 +1,127 @@
+"""The one bridge into transformers: a registered attention function, a registered mask function, layer hooks.
+
+`install` puts it into a model once. From then on every request may carry an `Observer` in a context variable; threads
+that share the model each see their own, and a request without one runs plain SDPA. Nothing is patched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from workbench.capture.kernel import attend
+
+NAME = "workbench"
+_OBSERVER: ContextVar[Observer | None] = ContextVar("workbench_observer", default=None)
+
+
+class Observer(Protocol):
+    """What looks on while a forward runs; batch of one."""
+
+    def wants_attention(self, layer: int) -> bool:
+        """Whether `attention` should be called for this layer."""
+
+    def attention(
+        self, layer: int, query: Tensor, key: Tensor, lse: Tensor | None, window: int | None, scale: float
+    ) -> None:
+        """``query`` (heads, n, head_dim) and ``key`` (kv_heads, m, head_dim) after RoPE; the last key is the last
+        query's own. ``lse`` (heads, n) is given for n > 1."""
+
+    def residual(self, layer: int, hidden: Tensor) -> None:
+        """``hidden`` (n, width): the residual stream after ``layer`` layers; 0 is the embedding."""
+
+
+@contextlib.contextmanager
+def observing(observer: Observer | None) -> Iterator[None]:
+    """Let ``observer`` see the forwards of this thread inside the block. Do not yield to a caller inside it."""
+    token = _OBSERVER.set(observer)
+    try:
+        yield
+    finally:
+        _OBSERVER.reset(token)
+
+
+def install(module: Any) -> None:
+    """Put the bridge into a Mistral model, once; doing it again changes nothing."""
+    if getattr(module, "_workbench_bridge", False):
+        return
+    AttentionInterface.register(NAME, observed_attention)
+    AttentionMaskInterface.register(NAME, observed_mask)
+    module.set_attn_implementation(NAME)
+    layers = module.model.layers
+    layers[0].register_forward_pre_hook(_before_first, with_kwargs=True)
+    for index, layer in enumerate(layers):
+        layer.register_forward_hook(_after(index + 1))
+    module._workbench_bridge = True
+
+
+def observed_mask(
+    batch_size: int, q_length: int, kv_length: int, q_offset: int = 0, kv_offset: int = 0,
+    attention_mask: Tensor | None = None, **others: Any,
+) -> Tensor | None:  # fmt: skip
+    """No mask, when `observed_attention` can do without: one sequence without padding, no gradient, no preallocated
+    cache. Otherwise the mask of transformers, which sends the attention down its own path. A T x T mask is 1 GiB at
+    32k tokens."""
+    plain = (
+        batch_size == 1
+        and (attention_mask is None or bool(attention_mask.all()))
+        and not torch.compiler.is_compiling()
+        and not torch.is_grad_enabled()
+        and isinstance(q_offset, int)
+        and kv_offset + kv_length == q_offset + q_length
+    )
+    if plain:
+        return None
+    others["allow_is_causal_skip"] = False  # the window of a skipped mask would be lost
+    return sdpa_mask(
+        batch_size=batch_size, q_length=q_length, kv_length=kv_length, q_offset=q_offset, kv_offset=kv_offset,
+        attention_mask=attention_mask, **others,
+    )  # fmt: skip
+
+
+def observed_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    scaling: float | None = None, dropout: float = 0.0, sliding_window: int | None = None, **others: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """Attention output ``(batch, queries, heads, head_dim)``; the request's observer, if any, is shown the states."""
+    if attention_mask is not None or torch.is_grad_enabled():
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+    layer: int = module.layer_idx  # type: ignore[assignment]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    observer = _OBSERVER.get()
+    watched = observer is not None and observer.wants_attention(layer)
+    queries, keys = query.shape[2], key.shape[2]
+    fits = sliding_window is None or keys <= sliding_window
+    lse: Tensor | None = None
+    if fits and (queries == 1 or (queries == keys and not watched)):
+        output, _ = sdpa_attention_forward(module, query, key, value, None, scaling=scale, **others)
+    else:
+        merged, sums = attend(query, key, value, sliding_window, scale)
+        output, lse = merged.transpose(1, 2).contiguous(), sums[0] if queries > 1 else None
+    if watched:
+        assert observer is not None
+        observer.attention(layer, query[0], key[0], lse, sliding_window, scale)
+    return output, None
+
+
+def _before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if (observer := _OBSERVER.get()) is not None:
+        observer.residual(0, (args[0] if args else kwargs["hidden_states"])[0])
+
+
+def _after(layer: int) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if (observer := _OBSERVER.get()) is not None:
+            observer.residual(layer, (output[0] if isinstance(output, tuple) else output)[0])
+
+    return hook

@@ -1,0 +1,144 @@
+"""The decoding loop: one `Step` for every new token, the same tokens as ``model.generate``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from workbench.capture.lens import top_k_blocked
+from workbench.capture.recording import Recording
+from workbench.generation.prefill import CHUNK, forward, new_cache, prefill
+from workbench.generation.sampling import Sampling
+from workbench.models.tokenizer import TextStream, Tokenizer
+
+FinishReason = Literal["eos", "length", "stopped", "stop string"]
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generated token.
+
+    index counts from 0; position is its absolute place in prompt + reply; text is what became readable with it (empty
+    while a character is incomplete). logprob (nats), rank (1 = top), entropy (nats) and top ((id, piece, logprob) of
+    the five likeliest) are of the model's own distribution, before temperature and filters. seconds since the last one.
+    """
+
+    index: int
+    position: int
+    token_id: int
+    piece: str
+    text: str
+    logprob: float
+    rank: int
+    entropy: float
+    top: tuple[tuple[int, str, float], ...]
+    seconds: float
+
+
+class Decoding:
+    """One request's loop: iterate `steps`; what it leaves is in ids, cache, finish_reason and seconds by phase.
+
+    Preparation (logits processors, stopping criteria, special tokens) is that of ``module.generate``, asked for through
+    its ``custom_generate`` argument, so the tokens are the same for the same seed and settings. Between two steps it
+    holds nothing but ids and cache.
+    """
+
+    def __init__(
+        self, module: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling,
+        recording: Recording | None = None, stop: threading.Event | None = None, chunk: int = CHUNK,
+    ) -> None:  # fmt: skip
+        self.module, self.tokenizer, self.sampling = module, tokenizer, sampling
+        self.recording, self.chunk = recording, chunk
+        self.stop = stop or threading.Event()
+        self.prompt_length, self.ids, self.cache = len(prompt), list(prompt), new_cache(module)
+        self.text = ""
+        self.finish_reason: FinishReason | None = None
+        self.seconds = {"prefill": 0.0, "decode": 0.0}
+
+    def steps(self) -> Generator[Step, None, None]:
+        """Read the prompt, then yield a Step a token until an end is reached or the stop event is set."""
+        module, began = self.module, time.perf_counter()
+        device = module.get_input_embeddings().weight.device
+        device = device if device.type != "meta" else torch.device("cpu")
+        with torch.inference_mode():
+            ids, processors, criteria, config = _prepared(
+                module, torch.tensor([self.ids], device=device), self.sampling
+            )
+        generator = torch.Generator(ids.device).manual_seed(self.sampling.seed)
+        ends = {int(token) for token in _as_list(config.eos_token_id)}
+        stream = TextStream(self.tokenizer, self.ids)
+        logits = prefill(module, self.ids, self.cache, self.recording, self.chunk, self.stop)
+        self.seconds["prefill"] = time.perf_counter() - began
+        last = began = time.perf_counter()
+        while logits is not None:
+            with torch.inference_mode():
+                scores = processors(ids, logits.to(ids.device).clone()[None])
+                if config.do_sample:
+                    token = torch.multinomial(torch.softmax(scores, -1), 1, generator=generator)[:, 0]
+                else:
+                    token = scores.argmax(-1)
+                ids = torch.cat([ids, token[:, None]], 1)
+                token_id = int(token)
+                over = bool(criteria(ids, None).all())
+            self.ids.append(token_id)
+            ended = token_id in ends
+            text = stream.push(token_id) + (stream.flush() if over or ended else "")
+            self.text += text
+            now = time.perf_counter()
+            step = self._step(token_id, text, logits, now - last)
+            last = now
+            if any(mark in self.text for mark in self.sampling.stop):
+                self.finish_reason = "stop string"
+            elif over or ended:
+                self.finish_reason = "eos" if ended else "length"
+            self.seconds["decode"] = now - began
+            yield step
+            if self.finish_reason is None and self.stop.is_set():
+                self.finish_reason = "stopped"
+            if self.finish_reason is not None:
+                return
+            logits = forward(module, [token_id], self.cache, self.recording)
+        self.finish_reason = "stopped"
+
+    def _step(self, token_id: int, text: str, logits: Tensor, seconds: float) -> Step:
+        with torch.inference_mode():
+            lse = torch.logsumexp(logits, -1)
+            chosen = logits[token_id]
+            values, ids = top_k_blocked(logits[None], TOP)
+            entropy = lse - torch.dot(torch.exp(logits - lse), logits)
+            rank = (logits > chosen).sum() + 1
+            numbers = torch.stack([chosen - lse, entropy, rank.float()]).tolist()
+            likeliest = zip(ids[0].tolist(), (values[0] - lse).tolist(), strict=True)
+        pieces = self.tokenizer.pieces([token_id, *ids[0].tolist()])
+        top = tuple((i, piece, p) for (i, p), piece in zip(likeliest, pieces[1:], strict=True))
+        position = len(self.ids) - 1
+        return Step(
+            position - self.prompt_length, position, token_id, pieces[0], text,
+            numbers[0], int(numbers[2]), numbers[1], top, seconds,
+        )  # fmt: skip
+
+
+def _prepared(module: Any, ids: Tensor, sampling: Sampling) -> tuple[Tensor, Any, Any, Any]:
+    """ids, logits processors, stopping criteria and settings exactly as ``generate`` would use them."""
+
+    def grab(
+        model: Any, input_ids: Tensor, logits_processor: Any = None, stopping_criteria: Any = None,
+        generation_config: Any = None, **others: Any,
+    ) -> tuple[Tensor, Any, Any, Any]:  # fmt: skip
+        return input_ids, logits_processor, stopping_criteria, generation_config
+
+    return module.generate(
+        ids, attention_mask=torch.ones_like(ids), generation_config=sampling.generation_config(module),
+        custom_generate=grab,
+    )  # fmt: skip
+
+
+def _as_list(value: Any) -> list[int]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]

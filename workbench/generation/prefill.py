@@ -1,0 +1,48 @@
+"""Reading a prompt in chunks: the same result as reading it whole, with bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+
+from workbench.capture.observer import install, observing
+from workbench.capture.recording import Recording
+
+CHUNK = 2048
+
+
+def new_cache(module: Any) -> DynamicCache:
+    """An empty cache for ``module``: layers with a sliding window store only window - 1 positions."""
+    return DynamicCache(config=module.config)
+
+
+def forward(module: Any, ids: list[int], cache: Cache, recording: Recording | None) -> Tensor:
+    """Feed ``ids`` after what ``cache`` holds; float32 logits (vocabulary,) of the last one."""
+    install(module)
+    device = module.get_input_embeddings().weight.device
+    watching = recording if recording is not None and not recording.idle else None
+    if recording is not None:
+        recording.before(ids)
+    with torch.inference_mode(), observing(watching):
+        inputs = torch.tensor([ids], device=device if device.type != "meta" else None)
+        output = module(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        if recording is not None:
+            recording.after()
+        return output.logits[0, -1].float()
+
+
+def prefill(
+    module: Any, ids: list[int], cache: Cache, recording: Recording | None = None,
+    chunk: int = CHUNK, stop: threading.Event | None = None,
+) -> Tensor | None:  # fmt: skip
+    """Feed a whole prompt in chunks; float32 logits (vocabulary,) of its last token, None when ``stop`` was set."""
+    logits: Tensor | None = None
+    for start in range(0, len(ids), chunk):
+        if stop is not None and stop.is_set():
+            return None
+        logits = forward(module, ids[start : start + chunk], cache, recording)
+    return logits

@@ -1,0 +1,109 @@
+"""From what was captured to an `Inspection`: names, numbers and provenance put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from workbench.capture.attention import AttentionResult
+from workbench.capture.kv_cache import KVCacheResult
+from workbench.capture.lens import LensResult
+from workbench.capture.recording import Captured
+from workbench.capture.request import Capture
+from workbench.chat.encoding import EncodedPrompt
+from workbench.generation.decoding import TOP, Step
+from workbench.inspection.inspection import Inspection, Record
+from workbench.inspection.provenance import as_settings, describe_model, provenance
+from workbench.models.loading import LoadedModel
+
+
+def assemble(
+    model: LoadedModel, prompt: EncodedPrompt, steps: Sequence[Step], captured: Captured, capture: Capture,
+    settings: dict[str, Any], timings: dict[str, float], finish_reason: str | None,
+) -> Inspection:  # fmt: skip
+    """The inspection of one run; ``steps`` is empty for a prompt that was only read."""
+    ids = np.array([*prompt.ids, *(step.token_id for step in steps)], np.int32)
+    arrays: dict[str, np.ndarray] = {"ids": ids} | _step_arrays(steps)
+    for prefix, part in (("attention", captured.attention), ("lens", captured.lens), ("kv_cache", captured.kv_cache)):
+        arrays |= {f"{prefix}.{name}": values for name, values in _arrays(part).items()}
+    special = {model.tokenizer.bos_id, model.tokenizer.eos_id}
+    spans, text = _spans(prompt, steps)
+    record = Record(
+        model=describe_model(model),
+        provenance=provenance(model, prompt.ids, settings | {"capture": as_settings(capture)}),
+        prompt_length=len(prompt.ids),
+        tokens=[*prompt.tokens, *(step.piece for step in steps)],
+        roles=[*prompt.roles, *("special" if step.token_id in special else "assistant" for step in steps)],
+        spans=spans,
+        text=text,
+        step_texts=[step.text for step in steps],
+        finish_reason=finish_reason,
+        pieces=_pieces(model, arrays),
+        attention=_attention_facts(model, captured.attention, capture),
+        lens=None if captured.lens is None else {"layers": captured.lens.layers},
+        timings=timings,
+    )
+    return Inspection(record, arrays)
+
+
+def _step_arrays(steps: Sequence[Step]) -> dict[str, np.ndarray]:
+    kinds = {"position": np.int32, "token_id": np.int32, "logprob": np.float32, "rank": np.int32,
+             "entropy": np.float32, "seconds": np.float32}  # fmt: skip
+    found: dict[str, np.ndarray] = {
+        f"steps.{name}": np.array([getattr(step, name) for step in steps], kind) for name, kind in kinds.items()
+    }
+    shape = (len(steps), TOP)
+    found["steps.top_ids"] = np.array([[top[0] for top in step.top] for step in steps], np.int32).reshape(shape)
+    logprobs = np.array([[top[2] for top in step.top] for step in steps], np.float32)
+    return found | {"steps.top_logprobs": logprobs.reshape(shape)}
+
+
+def _arrays(part: AttentionResult | LensResult | KVCacheResult | None) -> dict[str, np.ndarray]:
+    if part is None:
+        return {}
+    found = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    named = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+    return named | (found.get("statistics") or {})
+
+
+def _spans(prompt: EncodedPrompt, steps: Sequence[Step]) -> tuple[list[tuple[int, int] | None], str]:
+    """Character ranges of all tokens in prompt text + reply; a token whose character is incomplete shares the next."""
+    spans, text = list(prompt.spans), prompt.text
+    waiting = 0
+    for step in steps:
+        waiting += 1
+        if step.text:
+            spans += [(len(text), len(text) + len(step.text))] * waiting
+            text += step.text
+            waiting = 0
+    return spans + [None] * waiting, text
+
+
+def _pieces(model: LoadedModel, arrays: dict[str, np.ndarray]) -> dict[int, str]:
+    """The visible piece of every token id that occurs."""
+    names = [name for name in arrays if name.rsplit(".", 1)[-1] in ("ids", "top_ids", "token_id", "target_ids")]
+    used = np.unique(np.concatenate([arrays[name].reshape(-1) for name in names]))
+    known = [int(i) for i in used if i >= 0]
+    return dict(zip(known, model.tokenizer.pieces(known), strict=True))
+
+
+def _attention_facts(model: LoadedModel, found: AttentionResult | None, capture: Capture) -> dict[str, Any] | None:
+    if found is None or capture.attention is None:
+        return None
+    wanted = capture.attention
+    return {
+        "layers": found.layers,
+        "heads": found.heads,
+        "block": found.block,
+        "scale": float(found.scale),
+        "window": found.window,
+        "group": model.heads // model.kv_heads,
+        "meaning": {
+            "sink_tokens": wanted.sink_tokens,
+            "recent": wanted.recent,
+            "reach": found.reach,
+        },
+    }

@@ -1,0 +1,150 @@
+"""The attention part of an inspection: labelled arrays, and any row or column exactly from the kept states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from workbench.capture.attention import STATISTICS
+from workbench.errors import CaptureError
+
+
+class Attention:
+    """Attention of the chosen layers and heads. Positions are absolute token positions."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], tokens: Sequence[str]) -> None:
+        """``arrays`` as `AttentionResult` names them; ``facts`` are the record's about them."""
+        self._arrays, self._facts, self._tokens = arrays, facts, tokens
+        self.layers: list[int] = list(facts["layers"])
+        self.heads: list[int] = list(facts["heads"])
+        self.block: int = facts["block"]
+        self.window: int | None = facts["window"]
+
+    def __repr__(self) -> str:
+        parts = [name for name in ("rows", "map", "statistics") if getattr(self, name) is not None]
+        parts += ["states"] * ("queries" in self._arrays)
+        return f"Attention({len(self.layers)} layers x {len(self.heads)} heads: {', '.join(parts) or 'nothing'})"
+
+    @property
+    def rows(self) -> xr.DataArray | None:
+        """Exact probabilities (layer, head, query, key) of the captured query positions; 0 where a key is unseen."""
+        if "rows" not in self._arrays:
+            return None
+        values, queries = self._arrays["rows"], self._arrays["row_positions"]
+        keys = np.arange(values.shape[-1])
+        return xr.DataArray(
+            values,
+            dims=("layer", "head", "query", "key"),
+            coords={
+                "layer": self.layers,
+                "head": self.heads,
+                "query": queries,
+                "key": keys,
+                "query_token": ("query", [self._tokens[int(q)] for q in queries]),
+                "key_token": ("key", [self._tokens[int(k)] for k in keys]),
+            },
+            name="attention",
+        )
+
+    @property
+    def map(self) -> xr.DataArray | None:
+        """Pooled map (layer, head, query_block, key_block): the mean over a block's queries of their mass on a block's
+        keys, so each row sums to 1. Coordinates are the blocks' first positions; attrs["block"] their tokens."""
+        if "map" not in self._arrays:
+            return None
+        return self._blocked(self._arrays["map"], ("query_block", "key_block"), "attention_map")
+
+    @property
+    def statistics(self) -> xr.Dataset | None:
+        """Means over each query block, (layer, head, query_block): entropy (nats), distance (tokens back), and mass on
+        the sink (first tokens), self, previous key, recent keys, induction target (the key after the last occurrence of
+        the same token) and inside_window; and received (layer, head, key_block): mass a key got from all queries."""
+        if "received" not in self._arrays:
+            return None
+        named = {name: self._blocked(self._arrays[name], ("query_block",), name) for name in STATISTICS}
+        named["received"] = self._blocked(self._arrays["received"], ("key_block",), "received")
+        return xr.Dataset(named, attrs={"block": self.block, **self._facts["meaning"]})
+
+    def _blocked(self, values: np.ndarray, dims: tuple[str, ...], name: str) -> xr.DataArray:
+        coords: dict[str, Any] = {"layer": self.layers, "head": self.heads}
+        coords |= {dim: np.arange(values.shape[2 + i]) * self.block for i, dim in enumerate(dims)}
+        return xr.DataArray(
+            values, dims=("layer", "head", *dims), coords=coords, name=name, attrs={"block": self.block}
+        )
+
+    def row(self, query: int, layer: int | None = None) -> np.ndarray:
+        """What the token at position ``query`` reads: exact probabilities (head, key) of ``layer``, or (layer, head,
+        key) of all captured layers; keys 0 to T - 1. From captured rows, else from kept states."""
+        at = [self._layer(layer)] if layer is not None else list(range(len(self.layers)))
+        read = self._arrays["queries"].shape[2] if "queries" in self._arrays else None
+        if "rows" in self._arrays and query in (found := self._arrays["row_positions"]):
+            values = self._arrays["rows"][at, :, int(np.flatnonzero(found == query)[0])]
+        elif read is None:
+            raise CaptureError(
+                f"The attention of position {query} was not captured",
+                expected="a captured row or kept states",
+                remedy="Capture with AttentionCapture(states=True) or name the position in rows",
+            )
+        else:
+            self._check(query, read, "read by the model")
+            keys = np.arange(read)
+            seen = keys <= query
+            if self.window is not None:
+                seen &= keys > query - self.window
+            values = np.stack([self._probabilities(i, slice(query, query + 1), slice(None))[:, 0] * seen for i in at])
+        return values[0] if layer is not None else values
+
+    def column(self, key: int, layer: int) -> np.ndarray:
+        """Who reads the token at position ``key``: exact probabilities (head, query) of ``layer``; 0 for earlier
+        queries. Needs kept states."""
+        if "queries" not in self._arrays:
+            raise CaptureError("A column needs kept states", remedy="Capture with AttentionCapture(states=True)")
+        read = self._arrays["queries"].shape[2]
+        self._check(key, read, "read by the model")
+        queries = np.arange(read)
+        sees = queries >= key
+        if self.window is not None:
+            sees &= queries < key + self.window
+        return self._probabilities(self._layer(layer), slice(None), slice(key, key + 1))[..., 0] * sees
+
+    def head_map(self, layer: int, head: int, limit: int = 512) -> np.ndarray:
+        """The exact map (query, key) of one head, for at most ``limit`` tokens; needs kept states."""
+        if "queries" not in self._arrays or (read := self._arrays["queries"].shape[2]) > limit:
+            raise CaptureError(
+                "The exact map of a head needs kept states and a short text",
+                expected=f"AttentionCapture(states=True) and at most {limit} tokens",
+                remedy="Use .map, or .row for single queries",
+            )
+        i, h = self._layer(layer), self.heads.index(head)
+        index = np.arange(read)
+        seen = index[None] <= index[:, None]
+        if self.window is not None:
+            seen &= index[None] > index[:, None] - self.window
+        return self._probabilities(i, slice(None), slice(None), [h])[0] * seen
+
+    def _probabilities(self, i: int, rows: slice, keys: slice, heads: list[int] | None = None) -> np.ndarray:
+        """exp(q.k scale - lse) of layer index ``i``: (head, rows, keys), before any mask."""
+        chosen = range(len(self.heads)) if heads is None else heads
+        group, scale = self._facts["group"], self._facts["scale"]
+        states, sums = self._arrays["queries"][i], self._arrays["lse"][i]
+        stored = self._arrays["keys"][i]
+        found = []
+        for h in chosen:
+            scores = states[h, rows] @ stored[self.heads[h] // group, keys].T * scale - sums[h, rows, None]
+            found.append(np.exp(np.minimum(scores, 0.0)))  # above 0 only where a key is unseen: the caller masks it
+        return np.stack(found)
+
+    def _layer(self, layer: int) -> int:
+        if layer not in self.layers:
+            raise CaptureError(f"Layer {layer} was not captured", expected=f"one of {self.layers}")
+        return self.layers.index(layer)
+
+    @staticmethod
+    def _check(position: int, length: int, meaning: str) -> None:
+        if not 0 <= position < length:
+            raise CaptureError(
+                f"Position {position} has no attention", expected=f"0 to {length - 1}, the positions {meaning}"
+            )

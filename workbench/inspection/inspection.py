@@ -1,0 +1,204 @@
+"""The result of every run: tokens, attention, lens and cache, on the CPU, labelled, with where they come from."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.inspection.attention import Attention
+
+SCHEMA = 1
+
+
+class Record(BaseModel):
+    """What an inspection knows besides its arrays: JSON-able, checked when a file is read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA
+    model: dict[str, Any]
+    provenance: dict[str, Any]
+    prompt_length: int = Field(ge=1)
+    tokens: list[str]
+    roles: list[str]
+    spans: list[tuple[int, int] | None]
+    text: str
+    step_texts: list[str]
+    finish_reason: str | None
+    pieces: dict[int, str]
+    attention: dict[str, Any] | None
+    lens: dict[str, Any] | None
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """One prompt and what one model made of it.
+
+    ``record`` holds words and settings, ``arrays`` the numbers under flat names ("ids", "steps.logprob",
+    "attention.rows", "lens.entropy", "kv_cache.bytes"); the properties show them labelled.
+    """
+
+    record: Record
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Token ids (T,) int32 of prompt and reply."""
+        return self.arrays["ids"]
+
+    @property
+    def tokens(self) -> list[str]:
+        """The visible piece of each token."""
+        return self.record.tokens
+
+    @property
+    def roles(self) -> list[str]:
+        return self.record.roles
+
+    @property
+    def spans(self) -> list[tuple[int, int] | None]:
+        """Character range of each token in `text`."""
+        return self.record.spans
+
+    @property
+    def text(self) -> str:
+        """The rendered prompt with the reply."""
+        return self.record.text
+
+    @property
+    def reply(self) -> str:
+        """The generated text."""
+        return "".join(self.record.step_texts)
+
+    @property
+    def prompt_length(self) -> int:
+        return self.record.prompt_length
+
+    @property
+    def generated(self) -> slice:
+        """Positions of the generated tokens."""
+        return slice(self.prompt_length, len(self.ids))
+
+    @property
+    def model(self) -> dict[str, Any]:
+        return self.record.model
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return self.record.provenance
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds by phase, and tokens_per_second of decoding when something was generated."""
+        return self.record.timings
+
+    def piece(self, token_id: int) -> str:
+        """The visible piece of a token id that occurs anywhere in this inspection."""
+        return self.record.pieces.get(int(token_id), f"<{int(token_id)}>")
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """One row a generated token: position, token_id, piece, text, logprob, rank, entropy, seconds, top_ids and
+        top_logprobs (arrays of five). Log-probabilities are the model's own, in nats."""
+        names = ("position", "token_id", "logprob", "rank", "entropy", "seconds")
+        frame = pd.DataFrame({name: self.arrays[f"steps.{name}"] for name in names})
+        frame.insert(2, "piece", [self.piece(i) for i in frame["token_id"]])
+        frame.insert(3, "text", self.record.step_texts)
+        frame["top_ids"] = list(self.arrays["steps.top_ids"])
+        frame["top_logprobs"] = list(self.arrays["steps.top_logprobs"])
+        return frame
+
+    @cached_property
+    def attention(self) -> Attention | None:
+        """Rows, pooled map and statistics; None when attention was not captured."""
+        if self.record.attention is None:
+            return None
+        return Attention(self._part("attention."), self.record.attention, self.tokens)
+
+    @cached_property
+    def lens(self) -> xr.Dataset | None:
+        """Logit lens over (layer, position[, rank]); layer 0 is the embedding, the last the model's output. None when
+        not captured. top_id, top_logprob, entropy, kl (nats, final layer from this one), target_rank (1 = top),
+        target_logprob, target_id (position,): the token that really came next, -1 when none did."""
+        if self.record.lens is None:
+            return None
+        found = self._part("lens.")
+        deep, at = ("layer", "position"), found["positions"]
+        return xr.Dataset(
+            {
+                "top_id": ((*deep, "rank"), found["top_ids"]),
+                "top_logprob": ((*deep, "rank"), found["top_logprobs"]),
+                **{name: (deep, found[name]) for name in ("entropy", "kl", "target_rank", "target_logprob")},
+                "target_id": (("position",), found["target_ids"]),
+            },
+            coords={
+                "layer": self.record.lens["layers"],
+                "position": at,
+                "token": ("position", [self.tokens[p] for p in at]),
+            },
+        )
+
+    @cached_property
+    def kv_cache(self) -> xr.Dataset | None:
+        """Per layer: bytes, logical_length (tokens read), physical_length (stored), evicted, capacity (-1: no limit);
+        key_norm and value_norm (layer, kv_head, position), NaN where evicted. None when not captured."""
+        found = self._part("kv_cache.")
+        if not found:
+            return None
+        counts = {name: ("layer", found[name]) for name in ("bytes", "logical_length", "physical_length", "capacity")}
+        counts["evicted"] = ("layer", found["logical_length"] - found["physical_length"])
+        norms = {name: (("layer", "kv_head", "position"), found[name]) for name in ("key_norm", "value_norm")}
+        return xr.Dataset(counts | norms, coords={"layer": np.arange(len(found["bytes"]))})
+
+    def _part(self, prefix: str) -> dict[str, np.ndarray]:
+        return {name.removeprefix(prefix): value for name, value in self.arrays.items() if name.startswith(prefix)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(value.nbytes for value in self.arrays.values())
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one file (safetensors with a JSON record); `workbench.open` reads it back."""
+        from workbench.inspection.storage import save
+
+        return save(self, path)
+
+    def to_html(self, path: str | Path, title: str | None = None) -> Path:
+        """Write one self-contained HTML page with the same views as the app. The page is made by the report room,
+        which lies above this one, so it is looked up only here."""
+        return importlib.import_module("workbench.report").write_html(self, path, title=title)
+
+    def __repr__(self) -> str:
+        new = len(self.ids) - self.prompt_length
+        parts = [f"{self.prompt_length} + {new} tokens" if new else f"{self.prompt_length} tokens"]
+        if self.attention is not None:
+            parts.append(f"attention {len(self.attention.layers)} layers x {len(self.attention.heads)} heads")
+        if self.lens is not None:
+            parts.append(f"lens {self.lens.sizes['layer']} layers x {self.lens.sizes['position']} positions")
+        if self.kv_cache is not None:
+            parts.append(f"KV {int(self.kv_cache.bytes.sum()) / 2**20:.1f} MiB")
+        return f"Inspection({self.model['name']}: {', '.join(parts)})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Plain text, and a small table of the generated tokens that needs no script; token text is escaped."""
+        shown = self.steps[["position", "piece", "logprob", "rank", "entropy"]].head(40)
+        rows = "".join(
+            f"<tr><td>{position}</td><td><code>{html.escape(piece)}</code></td>"
+            f"<td>{np.exp(logprob):.3f}</td><td>{rank}</td><td>{entropy:.2f}</td></tr>"
+            for position, piece, logprob, rank, entropy in shown.itertuples(index=False)
+        )
+        head = "<tr><th>position</th><th>token</th><th>probability</th><th>rank</th><th>entropy (nats)</th></tr>"
+        table = f"<table>{head}{rows}</table>" if rows else ""
+        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p>{table}"}

@@ -1,0 +1,178 @@
+"""One file an inspection: safetensors, with the record as JSON in its header. Read with limits and full checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from workbench.capture.attention import STATISTICS
+from workbench.errors import FileFormatError
+from workbench.inspection.inspection import SCHEMA, Inspection, Record
+
+KEY = "mistral-workbench.inspection"
+LARGEST_FILE = 8 * 1024**3
+LARGEST_RECORD = 64 * 1024**2
+
+# The dimensions of every array a file may hold; equal letters must have equal sizes throughout the file.
+# T tokens, N generated, P read by the model, L/H captured layers and heads, R rows, B blocks, K stored key heads,
+# D head size, E lens layers, Q lens positions, k lens tokens, n tokens a step, C cache layers, V cache heads, S cached.
+_SHAPES: dict[str, str] = {
+    "ids": "T",
+    **{f"steps.{name}": "N" for name in ("position", "token_id", "logprob", "rank", "entropy", "seconds")},
+    "steps.top_ids": "Nn",
+    "steps.top_logprobs": "Nn",
+    "attention.rows": "LHRP",
+    "attention.row_positions": "R",
+    "attention.map": "LHBB",
+    "attention.received": "LHB",
+    **{f"attention.{name}": "LHB" for name in STATISTICS},
+    "attention.queries": "LHPD",
+    "attention.keys": "LKPD",
+    "attention.lse": "LHP",
+    "lens.positions": "Q",
+    "lens.target_ids": "Q",
+    "lens.top_ids": "EQk",
+    "lens.top_logprobs": "EQk",
+    **{f"lens.{name}": "EQ" for name in ("entropy", "kl", "target_rank", "target_logprob")},
+    **{f"kv_cache.{name}": "C" for name in ("bytes", "logical_length", "physical_length", "capacity")},
+    "kv_cache.key_norm": "CVS",
+    "kv_cache.value_norm": "CVS",
+}
+_WHOLE = ("ids", "positions", "position", "token_id", "rank", "top_ids", "row_positions", "target_ids", "target_rank",
+          "bytes", "logical_length", "physical_length", "capacity")  # fmt: skip
+
+
+def save(inspection: Inspection, path: str | Path) -> Path:
+    """Write ``inspection`` to ``path``; the file appears whole or not at all."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileFormatError(f"The folder of {path.name} does not exist", remedy="Create it or choose another one")
+    arrays = {name: np.ascontiguousarray(values) for name, values in inspection.arrays.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(arrays, temporary, metadata={KEY: inspection.record.model_dump_json()})
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def open_inspection(path: str | Path) -> Inspection:
+    """The inspection in the file at ``path``; FileFormatError when it is missing, damaged, too large or not one."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"There is no file {path.name}", remedy="Check the path")
+    if path.stat().st_size > LARGEST_FILE:
+        raise FileFormatError(f"{path.name} is too large", expected=f"at most {LARGEST_FILE // 1024**3} GiB")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            if text is None:
+                raise FileFormatError(
+                    f"{path.name} is a safetensors file but no inspection", expected="a file written by Inspection.save"
+                )
+            if len(text) > LARGEST_RECORD:
+                raise FileFormatError(f"The record of {path.name} is too large", expected="at most 64 MiB")
+            unknown = sorted(set(file.keys()) - set(_SHAPES))
+            if unknown:
+                raise FileFormatError(f"{path.name} holds an unknown array {unknown[0][:40]!r}", remedy=_AGAIN)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(
+            f"{path.name} is truncated, damaged or no inspection",
+            expected="a file written by Inspection.save",
+            remedy=_AGAIN,
+        ) from None
+    return Inspection(_record(text, path.name, arrays), arrays)
+
+
+_AGAIN = "Save the inspection again, or copy the file again"
+
+
+def _record(text: str, name: str, arrays: dict[str, np.ndarray]) -> Record:
+    try:
+        fields = json.loads(text)
+        found = fields.get("schema_version") if isinstance(fields, dict) else None
+        if found != SCHEMA:
+            raise FileFormatError(
+                f"{name} has format version {found!r}", expected=f"version {SCHEMA}",
+                remedy="Open it with the version of the workbench that wrote it",
+            )  # fmt: skip
+        record = Record.model_validate(fields)
+    except (ValidationError, json.JSONDecodeError, RecursionError):
+        raise FileFormatError(f"The record of {name} is damaged", remedy=_AGAIN) from None
+    if problem := _disagreement(record, arrays):
+        raise FileFormatError(f"{name} contradicts itself: {problem}", remedy=_AGAIN)
+    return record
+
+
+def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
+    """The first way in which the arrays disagree with each other or with the record; None when all agree."""
+    sizes: dict[str, int] = {}
+    for name, values in arrays.items():
+        letters = _SHAPES[name]
+        if values.ndim != len(letters):
+            return f"{name} has {values.ndim} dimensions, not {len(letters)}"
+        kind = "iu" if name.rsplit(".", 1)[-1] in _WHOLE else "f"
+        if values.dtype.kind not in kind:
+            return f"{name} is of type {values.dtype}"
+        for letter, size in zip(letters, values.shape, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                return f"{name} is {values.shape}, which does not fit the other arrays"
+    needed = [name for name in _SHAPES if name == "ids" or name.startswith("steps.")]
+    needed += [name for name in _SHAPES if name.startswith("lens.")] if record.lens is not None else []
+    if any(name.startswith("kv_cache.") for name in arrays):
+        needed += [name for name in _SHAPES if name.startswith("kv_cache.")]
+    for first, second in (("rows", "row_positions"), ("queries", "keys"), ("queries", "lse"), ("received", "entropy")):
+        if f"attention.{first}" in arrays:
+            needed.append(f"attention.{second}")
+    if missing := [name for name in needed if name not in arrays]:
+        return f"{missing[0]} is missing"
+    total, new = sizes["T"], sizes["N"]
+    counts = {"tokens": total, "roles": total, "spans": total, "step_texts": new}
+    for field, size in counts.items():
+        if len(getattr(record, field)) != size:
+            return f"{field} has {len(getattr(record, field))} entries, not {size}"
+    if record.prompt_length + new != total or sizes.get("P", 0) > total:
+        return "the lengths of prompt and reply do not add up"
+    return _bad_facts(record, sizes) or _bad_positions(arrays, total)
+
+
+def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
+    facts: dict[str, Any] | None = record.attention
+    if facts is not None:
+        for field, letter in (("layers", "L"), ("heads", "H")):
+            listed = facts.get(field)
+            if not isinstance(listed, list) or not all(isinstance(i, int) and i >= 0 for i in listed):
+                return f"attention {field} are no list of numbers"
+            if sizes.get(letter, len(listed)) != len(listed):
+                return f"attention {field} do not fit the arrays"
+        whole = [facts.get("block"), facts.get("group"), facts.get("window") or 1]
+        if not all(isinstance(i, int) and i > 0 for i in whole) or not isinstance(facts.get("scale"), float):
+            return "the attention facts are incomplete"
+        if not isinstance(facts.get("meaning"), dict):
+            return "the attention facts are incomplete"
+        if "K" in sizes and facts["heads"] and max(facts["heads"]) // facts["group"] >= sizes["K"]:
+            return "attention heads do not fit the stored keys"
+    if record.lens is not None and len(record.lens.get("layers") or ()) != sizes.get("E"):
+        return "lens layers do not fit the arrays"
+    return None
+
+
+def _bad_positions(arrays: dict[str, np.ndarray], total: int) -> str | None:
+    for name in ("attention.row_positions", "lens.positions", "steps.position"):
+        values = arrays.get(name)
+        if values is not None and len(values) and (values.min() < 0 or values.max() >= total):
+            return f"{name} lie outside the text"
+    return None

@@ -1,0 +1,111 @@
+"""The workbench's model: load one by name, encode, inspect a prompt, generate a reply."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from workbench.capture.observer import install
+from workbench.capture.recording import Recording
+from workbench.capture.request import AttentionCapture, Capture, LensCapture
+from workbench.chat.encoding import EncodedPrompt, encode
+from workbench.errors import ContextLengthError
+from workbench.generation.prefill import new_cache, prefill
+from workbench.generation.sampling import Sampling
+from workbench.inspection.assembly import assemble
+from workbench.inspection.inspection import Inspection
+from workbench.inspection.run import Run
+from workbench.models.loading import LoadedModel, load_model
+
+Prompt = EncodedPrompt | str | Sequence[Any]
+
+
+class Model:
+    """One loaded model. Several threads may use it at once, each request with its own capture."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        install(loaded.module)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "loaded":
+            raise AttributeError(name)
+        return getattr(self.loaded, name)
+
+    def __repr__(self) -> str:
+        window = "no window" if self.loaded.window is None else f"window {self.loaded.window}"
+        return (
+            f"Model({self.loaded.name}: {self.loaded.layers} layers x {self.loaded.heads} heads, {window}, "
+            f"theta {self.loaded.theta:g}, {str(self.loaded.dtype).removeprefix('torch.')} on {self.loaded.device})"
+        )
+
+    def encode(self, prompt: Prompt) -> EncodedPrompt:
+        """Ids, tokens, roles and spans of chat messages, or of a plain text without chat format."""
+        return encode(self.loaded.tokenizer, prompt)
+
+    def inspect(self, prompt: Prompt, capture: Capture | None = None) -> Inspection:
+        """One forward over ``prompt``, recorded as ``capture`` asks; nothing is generated.
+
+        Positions "generated" mean the last one, which would choose the next token. Raises ContextLengthError,
+        CaptureError or PromptError.
+        """
+        encoded, capture = self.encode(prompt), capture or Capture()
+        self._fits(encoded, 0)
+        recording = Recording(capture, self.loaded.module, len(encoded.ids), len(encoded.ids))
+        cache, began = new_cache(self.loaded.module), time.perf_counter()
+        prefill(self.loaded.module, list(encoded.ids), cache, recording)
+        with torch.inference_mode():
+            captured = recording.finish(cache)
+        timings = {"prefill": time.perf_counter() - began}
+        return assemble(self.loaded, encoded, (), captured, capture, {"sampling": None}, timings, None)
+
+    def generate(
+        self, prompt: Prompt, sampling: Sampling | None = None, capture: Capture | None = None,
+        stop: threading.Event | None = None,
+    ) -> Run:  # fmt: skip
+        """A `Run`: iterate it for one Step a token; ``stop`` ends it before the next one.
+
+        A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits.
+        """
+        encoded, sampling = self.encode(prompt), sampling or Sampling()
+        room = self._fits(encoded, 1)
+        if sampling.max_new_tokens > room:
+            sampling = Sampling(**{**vars(sampling), "max_new_tokens": room})
+        return Run(self.loaded, encoded, sampling, capture or Capture(), stop)
+
+    def _fits(self, prompt: EncodedPrompt, new: int) -> int:
+        """How many tokens the context has left after ``prompt``."""
+        room = self.loaded.context - len(prompt.ids)
+        if room < new:
+            raise ContextLengthError(
+                f"The prompt has {len(prompt.ids)} tokens",
+                expected=f"at most {self.loaded.context - new} for {self.loaded.name}",
+                remedy="Shorten the prompt or start a new conversation",
+            )
+        return room
+
+
+def load(
+    name: str, *, revision: str | None = None, dtype: Any = "auto", device_map: Any = None,
+    quantization: str | None = None, local_files_only: bool | None = None,
+) -> Model:  # fmt: skip
+    """A `Model` by name: "twin-v0.1", "twin-v0.2" (shipped), "v0.1", "v0.2" (the 7B models), a hub id, or a folder with
+    a Mistral-architecture checkpoint and its own tokenizer.
+
+    dtype "auto" is the stored type on a GPU and float32 on a CPU. device_map goes to accelerate ("auto" spreads over
+    devices, memory and disk). quantization "8bit" or "4bit" needs a GPU and bitsandbytes. Only a model you name is ever
+    downloaded; local_files_only forbids it. Raises a WorkbenchError with a remedy.
+    """
+    return Model(
+        load_model(
+            name, revision=revision, dtype=dtype, device_map=device_map, quantization=quantization,
+            local_files_only=local_files_only,
+        )
+    )  # fmt: skip
+
+
+__all__ = ["AttentionCapture", "Capture", "LensCapture", "Model", "load"]

@@ -1,0 +1,84 @@
+"""The two switches that tell Mistral v0.1 from v0.2: sliding window and RoPE theta, read without silent defaults.
+
+``MistralConfig`` gives a config file that lacks ``sliding_window`` a window of 4096, and one that lacks a theta a theta
+of 10 000. Absent and null are therefore different statements, and only the raw ``config.json`` can tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from workbench.errors import CheckpointError
+
+ABSENT: Literal["absent"] = "absent"
+
+# What transformers fills in when a Mistral config.json says nothing (MistralConfig's class attributes, 5.x).
+DEFAULT_WINDOW = 4096
+DEFAULT_THETA = 10_000.0
+
+
+def read_window(config: Any) -> int | Literal["absent"] | None:
+    """The sliding window in tokens (a query sees that many keys, itself included), None for full attention.
+
+    ``config`` is a raw config.json dictionary or a loaded config object. "absent" comes back only for a dictionary
+    without the field: a config object has already had the default put in.
+    """
+    value = config.get("sliding_window", ABSENT) if isinstance(config, Mapping) else config.sliding_window
+    if value is None or value == ABSENT:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise CheckpointError(
+            f"The config's sliding_window is {value!r}",
+            expected="a number of tokens of at least 1, or null for full attention",
+            remedy="Correct sliding_window in config.json.",
+        )
+    return value
+
+
+def read_theta(config: Any) -> float | Literal["absent"]:
+    """The RoPE base theta, from ``rope_parameters`` (transformers 5) or the top-level ``rope_theta`` (before).
+
+    ``config`` is a raw config.json dictionary or a loaded config object. "absent" comes back only for a dictionary
+    with neither spelling. Where both are written, they must agree.
+    """
+    found = {name: _number(value, name) for name, value in _theta_spellings(config).items() if value is not None}
+    if not found:
+        return ABSENT
+    if len(set(found.values())) > 1:
+        raise CheckpointError(
+            f"config.json states two thetas: {found['rope_theta']:g} in rope_theta, "
+            f"{found['rope_parameters']:g} in rope_parameters",
+            expected="one theta",
+            remedy="Remove the wrong one from config.json.",
+        )
+    return next(iter(found.values()))
+
+
+def theta_spelling(config: Mapping[str, Any]) -> Literal["rope_parameters", "rope_theta", "both", "absent"]:
+    """Where a raw config.json states its theta: the new spelling, the old one, both, or nowhere."""
+    names = [name for name, value in _theta_spellings(config).items() if value is not None]
+    if len(names) == 2:
+        return "both"
+    if not names:
+        return ABSENT
+    return "rope_parameters" if names[0] == "rope_parameters" else "rope_theta"
+
+
+def _theta_spellings(config: Any) -> dict[str, Any]:
+    """The stated theta under each spelling, None where that spelling is not used."""
+    get = config.get if isinstance(config, Mapping) else lambda name: getattr(config, name, None)
+    # rope_scaling is rope_parameters' name in transformers 4; there it holds no theta, but newer files may put one in.
+    nested = get("rope_parameters") or get("rope_scaling") or {}
+    return {
+        "rope_parameters": nested.get("rope_theta") if isinstance(nested, Mapping) else None,
+        "rope_theta": get("rope_theta"),
+    }
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise CheckpointError(
+            f"The config's theta in {name} is {value!r}", expected="a positive number", remedy="Correct config.json."
+        )
+    return float(value)
