@@ -107,10 +107,9 @@ class AttentionRecorder:
                 kept.mass = torch.zeros(len(self.heads), self.blocks, self.blocks, device=query.device)
                 kept.statistics = torch.zeros(len(STATISTICS), len(self.heads), self.blocks, device=query.device)
             spans = _tiles(n, self.group * key.shape[1])
-            wanted_rows: list[int] | None = None
         else:
-            wanted_rows = [p for p in range(first, first + n) if self._wants_row(p)]
-            spans = [(p - first, p - first + 1) for p in wanted_rows]
+            wanted = [position - first for position in range(first, first + n) if self._wants_row(position)]
+            spans = [(a + s, a + e) for a, b in _stretches(wanted) for s, e in _tiles(b - a, self.group * key.shape[1])]
         for start, end in spans:
             self._tile(kept, query[:, start:end], key, lse[:, start:end], first + start, first_key, window, scale)
 
@@ -228,6 +227,13 @@ def _log_sum_exp(query: Tensor, key: Tensor, window: int | None, scale: float) -
         scores = (members @ key[kv_head].float().T).masked_fill_(hidden, float("-inf"))
         sums.append(torch.logsumexp(scores, -1))
     return torch.cat(sums)
+
+
+def _stretches(numbers: list[int]) -> list[tuple[int, int]]:
+    """Half-open stretches of consecutive numbers: [3, 4, 5, 9] gives [(3, 6), (9, 10)]."""
+    breaks = [i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1]
+    starts = [0, *breaks] if numbers else []
+    return [(numbers[a], numbers[b - 1] + 1) for a, b in zip(starts, [*breaks, len(numbers)], strict=False)]
 
 
 def _tiles(n: int, width: int) -> list[tuple[int, int]]:

@@ -1,0 +1,157 @@
+"""What inspection costs, as ratios to the same work uninspected in the same process.
+
+Run it with ``python tests/benchmarks/inspection.py``.
+Ratios are of processor time, taken in turn (A B A B ...) and compared by medians, so that a busy machine disturbs both
+sides alike. It prints a table and checks nothing: a clock is no test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import DynamicCache, MistralConfig, MistralForCausalLM
+
+import workbench as wb
+from workbench.capture.observer import install
+from workbench.chat.encoding import EncodedPrompt
+from workbench.model import Model
+from workbench.models import save_v1_tokenizer
+
+ROWS = wb.Capture(wb.AttentionCapture(rows="last", pool=0, statistics=False), lens=None, kv_cache=False)
+ROWS_AND_LENS = wb.Capture(ROWS.attention, wb.LensCapture(), kv_cache=False)
+
+
+def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
+    """Median processor seconds of ``one``, of ``other``, and the median of their ratios round by round."""
+    one(), other()  # warm
+    pairs = []
+    for _ in range(rounds):
+        spent = []
+        for work in (one, other):
+            began = time.process_time()
+            work()
+            spent.append(time.process_time() - began)
+        pairs.append(spent)
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(a / b for a, b in pairs),
+    )
+
+
+def prompt_of(model: Model, tokens: int) -> EncodedPrompt:
+    ids = [1, *torch.randint(300, 31000, (tokens - 1,), generator=torch.Generator().manual_seed(0)).tolist()]
+    n = len(ids)
+    return EncodedPrompt(tuple(ids), ("",) * n, ("text",) * n, (None,) * n, (0,) * n, "", model.tokenizer.sha256)
+
+
+def bench_model(folder: Path) -> Model:
+    """Random weights, 8 layers x 8 heads x 64, 2 key-value heads: the shape of every published figure of the engine."""
+    config = MistralConfig(
+        vocab_size=32000, hidden_size=512, intermediate_size=1792, num_hidden_layers=8, num_attention_heads=8,
+        num_key_value_heads=2, head_dim=64, max_position_embeddings=32768, sliding_window=None,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    MistralForCausalLM(config).save_pretrained(folder)
+    save_v1_tokenizer(folder)
+    return wb.load(str(folder))
+
+
+def decode(model: Model, prompt: EncodedPrompt, capture: wb.Capture, new: int) -> Callable[[], object]:
+    """Reads the prompt, then the work is ``new`` steps of the decoding loop with ``capture``, its results included."""
+
+    def work() -> object:
+        run = model.generate(prompt, wb.Sampling(max_new_tokens=new, temperature=1.0, seed=1), capture)
+        for _ in run:
+            pass
+        return run.inspection
+
+    return work
+
+
+def plain_forward(module: MistralForCausalLM, ids: list[int]) -> Callable[[], object]:
+    @torch.inference_mode()
+    def work() -> object:
+        cache = DynamicCache(config=module.config)
+        return module(torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+    return work
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--model", default="twin-v0.2", help="the model whose decoding is timed")
+    options.add_argument("--tokens", type=int, default=4096, help="length of the forwards on the random-weight model")
+    options.add_argument("--rounds", type=int, default=7)
+    wanted = options.parse_args()
+    table = Table(title=f"processor time, medians of {wanted.rounds} pairs, {torch.get_num_threads()} threads")
+    for column in ("measured", "seconds", "plain", "ratio", "goal"):
+        table.add_column(column, justify="left" if column == "measured" else "right")
+
+    def row(name: str, one: Callable[[], object], other: Callable[[], object], goal: str) -> None:
+        a, b, r = ratio(one, other, wanted.rounds)
+        table.add_row(name, f"{a:.3f}", f"{b:.3f}", f"{r:.3f}", goal)
+
+    model = wb.load(wanted.model)
+    prompt = prompt_of(model, 200)
+    nothing = decode(model, prompt, wb.Capture.nothing(), 48)
+    row(f"{wanted.model}: 48 new tokens, last rows", decode(model, prompt, ROWS, 48), nothing, "")
+    row(
+        f"{wanted.model}: 48 new tokens, last rows + full lens",
+        decode(model, prompt, ROWS_AND_LENS, 48),
+        nothing,
+        "1.5",
+    )
+    row(f"{wanted.model}: 48 new tokens, everything", decode(model, prompt, wb.Capture.full(), 48), nothing, "")
+    with TemporaryDirectory() as folder:
+        big = bench_model(Path(folder))
+    plain = copy.deepcopy(big.module)
+    plain.set_attn_implementation("sdpa")
+    ids = list(prompt_of(big, wanted.tokens).ids)
+    forward = plain_forward(plain, ids)
+    install(big.module)
+    row(f"idle observer, forward of {wanted.tokens}", plain_forward(big.module, ids), forward, "1.03")
+    rows = wb.AttentionCapture(rows=slice(-16, None), pool=0, statistics=False)
+    pooled = wb.AttentionCapture(rows=None, statistics=False)
+    for name, capture, goal in (
+        ("last 16 rows, all layers", wb.Capture(rows, lens=None, kv_cache=False), "1.15"),
+        ("pooled map 256 x 256, all layers", wb.Capture(pooled, lens=None, kv_cache=False), ""),
+        ("Capture()", wb.Capture(), ""),
+    ):
+        found = prompt_of(big, wanted.tokens)
+        row(f"{name}, forward of {wanted.tokens}", lambda c=capture, f=found: big.inspect(f, c), forward, goal)  # type: ignore[misc]
+    idle_decode(table, big.module, plain, ids[:512], wanted.rounds)
+    Console(width=120).print(table)
+
+
+def idle_decode(
+    table: Table, module: MistralForCausalLM, plain: MistralForCausalLM, ids: list[int], rounds: int
+) -> None:
+    """Single-token forwards after a prompt, with the bridge installed and without."""
+
+    def steps(one: MistralForCausalLM) -> Callable[[], object]:
+        @torch.inference_mode()
+        def work() -> None:
+            cache = DynamicCache(config=one.config)
+            one(torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+            for token in range(32):
+                one(torch.tensor([[token + 300]]), past_key_values=cache, use_cache=True)
+
+        return work
+
+    a, b, r = ratio(steps(module), steps(plain), rounds)
+    table.add_row("idle observer, 32 decoding steps", f"{a:.3f}", f"{b:.3f}", f"{r:.3f}", "1.03")
+
+
+if __name__ == "__main__":
+    main()
