@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from workbench.inspection.inspection import Inspection
 from workbench.inspection.run import Run
 from workbench.models.loading import LoadedModel, load_model
 
-Prompt = EncodedPrompt | str | Sequence[Any]
+Prompt = EncodedPrompt | str | Iterable[Any]
 
 
 class Model:

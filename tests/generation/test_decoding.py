@@ -214,3 +214,16 @@ def test_context_is_a_limit(tiny_checkpoint: Callable[..., Path]) -> None:
     run = model.generate(prompt_of(model, random_ids(60, seed=1)), wb.Sampling(max_new_tokens=50))
     assert len(list(run)) == 4
     assert run.finish_reason == "length"
+
+
+def test_text_of_a_chat_reply_stands_alone_and_of_a_text_goes_on(both: tuple[Model, MistralForCausalLM]) -> None:
+    """The reply of a chat is decoded as its own text; a continuation keeps the space before its first word."""
+    model, _ = both
+    for prompt in ([{"role": "user", "content": "Hello"}], "Hello"):
+        encoded = model.encode(prompt)
+        run = model.generate(encoded, wb.Sampling(max_new_tokens=20, temperature=2.0, seed=2))
+        new = [step.token_id for step in run]
+        words = new[:-1] if run.finish_reason == "eos" else new
+        whole = model.tokenizer.decode([*encoded.ids, *words]).removeprefix(model.tokenizer.decode(encoded.ids))
+        expected = whole if isinstance(prompt, str) else model.tokenizer.decode(words)
+        assert run.text == expected == "".join(run.inspection.record.step_texts)

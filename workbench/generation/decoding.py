@@ -47,15 +47,17 @@ class Decoding:
 
     Preparation (logits processors, stopping criteria, special tokens) is that of ``module.generate``, asked for through
     its ``custom_generate`` argument, so the tokens are the same for the same seed and settings. Between two steps it
-    holds nothing but ids and cache.
+    holds nothing but ids and cache. ``continues`` says that the reply goes on with the prompt's own text, so that its
+    first space is kept; the reply of a chat is a text of its own.
     """
 
     def __init__(
         self, module: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling,
         recording: Recording | None = None, stop: threading.Event | None = None, chunk: int = CHUNK,
+        continues: bool = False,
     ) -> None:  # fmt: skip
         self.module, self.tokenizer, self.sampling = module, tokenizer, sampling
-        self.recording, self.chunk = recording, chunk
+        self.recording, self.chunk, self.continues = recording, chunk, continues
         self.stop = stop or threading.Event()
         self.prompt_length, self.ids, self.cache = len(prompt), list(prompt), new_cache(module)
         self.text = ""
@@ -73,7 +75,7 @@ class Decoding:
             )
         generator = torch.Generator(ids.device).manual_seed(self.sampling.seed)
         ends = {int(token) for token in _as_list(config.eos_token_id)}
-        stream = TextStream(self.tokenizer, self.ids)
+        stream = TextStream(self.tokenizer, self.ids if self.continues else ())
         logits = prefill(module, self.ids, self.cache, self.recording, self.chunk, self.stop)
         self.seconds["prefill"] = time.perf_counter() - began
         last = began = time.perf_counter()

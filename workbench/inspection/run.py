@@ -27,7 +27,8 @@ class Run:
         total = len(prompt.ids) + sampling.max_new_tokens
         self._recording = Recording(capture, model.module, len(prompt.ids), total)
         self._decoding = Decoding(
-            model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop
+            model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop,
+            continues=prompt.roles[-1] == "text",
         )  # fmt: skip
         self._model, self._capture = model, capture
         self.prompt, self.sampling, self.stop = prompt, sampling, self._decoding.stop

@@ -221,7 +221,7 @@ def _load_module(
             raise
         raise DeviceError(
             f"{checkpoint.folder} cannot be placed as device_map={device_map!r} asks ({first_line(error)})",
-            expected='"auto", "balanced", "sequential", a device, or a dictionary that places every module',
+            expected='"auto", "balanced", "sequential", a device, or a dictionary of modules and devices',
             remedy='Try device_map="auto"',
         ) from error
     module.eval()

@@ -28,14 +28,23 @@ _WINDOW = 32
 
 
 class PieceBytes:
-    """The bytes of each id. ``table[id]`` is the piece's text in UTF-8, or None for a control token (no text).
+    """The bytes of each id: ``table[id]``, None for a control token, which has no text.
 
-    ``strips_space`` says that the first text piece of a sequence loses the ▁ that encoding put in front of it.
+    ``starts_with_space`` tells the pieces that lose their ▁ at the start of a sequence, where encoding put it; None for
+    tokenizers that put none. ``control_ends_character``: whether bytes before and after a control token can belong to
+    one character (byte-level decoders skip the token first) or not (SentencePiece).
     """
 
-    def __init__(self, table: Sequence[bytes | None], starts_with_space: Sequence[bool] | None) -> None:
+    def __init__(
+        self,
+        table: Sequence[bytes | None],
+        starts_with_space: Sequence[bool] | None,
+        *,
+        control_ends_character: bool,
+    ) -> None:
         self._table = table
         self._starts_with_space = starts_with_space
+        self.control_ends_character = control_ends_character
 
     def piece(self, index: int, first: bool) -> bytes | None:
         """Bytes of the id, None for a control token or an id outside the vocabulary; ``first`` of the text or not."""
@@ -48,12 +57,19 @@ class PieceBytes:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids; bytes that form no character become one U+FFFD each."""
-        parts: list[bytes] = []
+        texts: list[str] = []
+        run = bytearray()
+        first = True
         for index in ids:
-            data = self.piece(index, first=not parts)
+            data = self.piece(index, first=first)
             if data is not None:
-                parts.append(data)
-        return _mark_undecodable(b"".join(parts).decode("utf-8", errors="surrogateescape"))
+                run += data
+                first = False
+            elif self.control_ends_character:
+                texts.append(run.decode("utf-8", errors="surrogateescape"))
+                run.clear()
+        texts.append(run.decode("utf-8", errors="surrogateescape"))
+        return _mark_undecodable("".join(texts))
 
 
 class TextStream:
@@ -72,7 +88,7 @@ class TextStream:
             self._inner = _WindowStream(tokenizer, prompt_ids)
 
     def push(self, index: int) -> str:
-        """Text completed by this id: "" for control tokens and for a byte of an unfinished character."""
+        """Text completed by this id: "" for a byte of an unfinished character, and for a control token after text."""
         return self._inner.push(int(index))
 
     def flush(self) -> str:
@@ -95,7 +111,7 @@ class _ByteStream:
     def push(self, index: int) -> str:
         data = self._table.piece(index, first=self._first)
         if data is None:
-            return ""
+            return self.flush() if self._table.control_ends_character else ""
         self._first = False
         return _mark_undecodable(self._decoder.decode(data))
 
@@ -152,7 +168,7 @@ def piece_bytes(backend: BackendTokenizer, *, unk_id: int | None, special_ids: f
             if index not in special_ids:
                 known = index not in added and all(character in alphabet for character in piece)
                 table[index] = bytes(alphabet[character] for character in piece) if known else piece.encode()
-        return PieceBytes(table, None)
+        return PieceBytes(table, None, control_ends_character=False)
 
     metaspace = kinds in (["Replace", "ByteFallback", "Fuse", "Strip"], ["Replace", "ByteFallback", "Fuse"])
     if not metaspace:
@@ -170,7 +186,7 @@ def piece_bytes(backend: BackendTokenizer, *, unk_id: int | None, special_ids: f
     spaces = [False] * size
     for piece, index in vocabulary.items():
         spaces[index] = piece.startswith(_SPACE)
-    return PieceBytes(table, spaces if kinds[-1] == "Strip" else None)
+    return PieceBytes(table, spaces if kinds[-1] == "Strip" else None, control_ends_character=True)
 
 
 def _decoder_steps(decoder: dict[str, object] | None) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
@@ -34,12 +35,20 @@ class Tokenizer:
         self.is_v1 = is_v1
         self.sha256 = sha256
         self.chat_template = chat_template
-        self._backend: BackendTokenizer = hf.backend_tokenizer
+        # A copy of our own: a call of ``hf`` with split_special_tokens=False switches its backend for everyone, and
+        # from then on a control token's name in a user's text would become the control token.
+        self._backend = BackendTokenizer.from_str(hf.backend_tokenizer.to_str())
         self._backend.encode_special_tokens = True
 
     def __repr__(self) -> str:
         kind = "v1" if self.is_v1 else type(self.hf).__name__
         return f"Tokenizer({kind}, {self.vocab_size} pieces, sha256 {self.sha256[:12]})"
+
+    def with_template(self, chat_template: str | None) -> Tokenizer:
+        """The same tokenizer, tables shared, with another chat template."""
+        found = copy.copy(self)
+        found.chat_template = chat_template
+        return found
 
     @property
     def bos_id(self) -> int | None:
@@ -50,6 +59,11 @@ class Tokenizer:
     def eos_id(self) -> int | None:
         """Id of the piece that ends an answer (2 in v1), None where the tokenizer has none."""
         return cast("int | None", self.hf.eos_token_id)
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Piece to id, without added tokens."""
+        return self._backend.get_vocab(with_added_tokens=False)
 
     @cached_property
     def vocab_size(self) -> int:
@@ -87,7 +101,7 @@ class Tokenizer:
 
     @cached_property
     def _template_backend(self) -> BackendTokenizer:
-        """A copy that reads control tokens' names: a switch on the shared one would race between requests."""
+        """The copy that reads control tokens' names: a switch on one backend would race between requests."""
         backend = BackendTokenizer.from_str(self._backend.to_str())
         backend.encode_special_tokens = False
         return backend
@@ -142,8 +156,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     settings = _read_json(folder / "tokenizer_config.json")
     template = _chat_template(folder, settings)
     if _is_v1(folder, settings):
-        v1 = v1_tokenizer()
-        return Tokenizer(v1.hf, is_v1=True, sha256=v1.sha256, chat_template=template)
+        return v1_tokenizer().with_template(template)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "tekken.json")):
         raise CheckpointError(
             f"{folder} has no tokenizer",
@@ -198,7 +211,7 @@ def _is_v1(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def _v1_vocabulary() -> dict[str, int]:
-    return v1_tokenizer().hf.backend_tokenizer.get_vocab(with_added_tokens=False)
+    return v1_tokenizer().vocabulary
 
 
 def _token_text(token: Any, default: str) -> str:

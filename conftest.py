@@ -1,0 +1,31 @@
+"""How every test runs: few threads, one worker for browser tests, one for kernels, properties without a clock."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Two workers with two threads each fight on two cores. Set before torch is imported by any test.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# No test may reach for a hub; one that tried would fail on a machine without a network and pass on another.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+# A busy machine is no reason for a property to fail; in CI every run draws the same examples.
+settings.register_profile("workbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("workbench"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "workbench")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give browser tests and notebooks a group each, so that ``--dist loadgroup`` keeps a group in one worker."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.kernel)
+        for name in ("browser", "kernel"):
+            if item.get_closest_marker(name) and not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group(name))
