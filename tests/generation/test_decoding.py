@@ -227,3 +227,22 @@ def test_text_of_a_chat_reply_stands_alone_and_of_a_text_goes_on(both: tuple[Mod
         whole = model.tokenizer.decode([*encoded.ids, *words]).removeprefix(model.tokenizer.decode(encoded.ids))
         expected = whole if isinstance(prompt, str) else model.tokenizer.decode(words)
         assert run.text == expected == "".join(run.inspection.record.step_texts)
+
+
+def test_a_step_shows_what_was_captured_where_it_was_chosen(both: tuple[Model, MistralForCausalLM]) -> None:
+    """Asked at once or at the end, it is the same row and lens as the inspection's; asking disturbs nothing."""
+    model, _ = both
+    prompt = prompt_of(model, random_ids(18, seed=15))
+    run = model.generate(prompt, wb.Sampling(max_new_tokens=40))
+    early = {step.index: step.captured for step in run if step.index % 7 == 0}
+    undisturbed = model.generate(prompt, wb.Sampling(max_new_tokens=40))
+    steps = list(undisturbed)
+    for found in (run.inspection, undisturbed.inspection):
+        for index, captured in early.items():
+            at = steps[index].position - 1
+            row = found.attention.rows.sel(query=at).values[..., : at + 1]
+            np.testing.assert_allclose(captured.attention, row, atol=1e-5)
+            np.testing.assert_allclose(captured.lens["entropy"], found.lens.entropy.sel(position=at), atol=1e-3)
+            assert captured.lens["target_rank"][-1] == steps[index].rank
+            np.testing.assert_allclose(steps[index].captured.attention, row, atol=1e-5)
+    assert next(iter(model.generate(prompt, capture=wb.Capture.nothing()))).captured.attention is None

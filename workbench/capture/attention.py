@@ -179,6 +179,18 @@ class AttentionRecorder:
         for start, end, row_block in spans:
             kept.statistics[:, members, row_block] += values[:, :, start:end].sum(-1)
 
+    def row_of(self, position: int) -> np.ndarray | None:
+        """The exact row (layer, head, key) of one position recorded so far, keys 0 to it; None when it was not kept."""
+        row = np.zeros((len(self.layers), len(self.heads), position + 1), np.float32)
+        found = False
+        for i, layer in enumerate(self.layers):
+            for at, some, low, mass in self._by_layer[layer].rows:
+                if position in some:
+                    found = True
+                    seen = mass[:, some.index(position), : position + 1 - low].numpy()
+                    row[i, at, low : low + seen.shape[-1]] = seen
+        return row if found else None
+
     def result(self, tokens: int) -> AttentionResult:
         """Everything recorded over the ``tokens`` positions that were read."""
         found = AttentionResult(self.layers, self.heads, self.block, self._scale, self._window, self.reach)

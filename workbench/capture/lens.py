@@ -71,6 +71,19 @@ class LensRecorder:
         if sum(len(at) for at, _ in self._waiting) > _BATCH:
             self._read_out(len(self._ids) - 1)
 
+    def look(self, position: int, target: int) -> dict[str, np.ndarray] | None:
+        """The lens of one position recorded so far, by layer, with ``target`` as its next token; None when not kept.
+        Names as in `LensResult`, without the position dimension."""
+        for at, found in self._done:
+            if position in at:
+                return {name: values[:, at.index(position)].numpy() for name, values in found.items()}
+        for at, rows in self._waiting:
+            if position in at:
+                i = at.index(position)
+                one = read_out(self._norm, self._unembedding, rows[:, i : i + 1], torch.tensor([target]), self.top_k)
+                return {name: values[: len(self.layers), 0].numpy() for name, values in one.items()}
+        return None
+
     def chose(self, token: int) -> None:
         """The last token generated, which is never fed: it is the target of the last position read."""
         self._ids.append(token)

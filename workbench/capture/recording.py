@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import Cache
@@ -24,6 +25,15 @@ class Captured:
     attention: AttentionResult | None
     lens: LensResult | None
     kv_cache: KVCacheResult | None
+
+
+@dataclass(frozen=True)
+class StepCapture:
+    """What was captured where a token was chosen: attention (layer, head, key), the exact row of the position before
+    it; lens by layer (top_ids, top_logprobs, entropy, kl, target_rank, target_logprob). None when not asked for."""
+
+    attention: np.ndarray | None
+    lens: dict[str, np.ndarray] | None
 
 
 @dataclass
@@ -112,6 +122,17 @@ class Recording:
         """The forward is over."""
         if self._lens:
             self._lens.end_forward()
+
+    @torch.inference_mode()
+    def look(self, position: int, token: int) -> StepCapture:
+        """What has been captured at ``position``, which chose ``token``. Works out what was set aside, so asking at
+        every step costs more than asking at the end."""
+        if self._steps:
+            self._flush()
+        return StepCapture(
+            self._attention.row_of(position) if self._attention else None,
+            self._lens.look(position, token) if self._lens else None,
+        )
 
     @torch.inference_mode()
     def _flush(self) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from workbench.capture.lens import top_k_blocked
-from workbench.capture.recording import Recording
+from workbench.capture.recording import Recording, StepCapture
 from workbench.generation.prefill import CHUNK, forward, new_cache, prefill
 from workbench.generation.sampling import Sampling
 from workbench.models.tokenizer import TextStream, Tokenizer
@@ -28,6 +29,7 @@ class Step:
     index counts from 0; position is its absolute place in prompt + reply; text is what became readable with it (empty
     while a character is incomplete). logprob (nats), rank (1 = top), entropy (nats) and top ((id, piece, logprob) of
     the five likeliest) are of the model's own distribution, before temperature and filters. seconds since the last one.
+    ``captured`` is what was recorded where the token was chosen; it is worked out when asked for.
     """
 
     index: int
@@ -40,6 +42,11 @@ class Step:
     entropy: float
     top: tuple[tuple[int, str, float], ...]
     seconds: float
+    _look: Callable[[], StepCapture | None] = field(default=lambda: None, repr=False, compare=False)
+
+    @property
+    def captured(self) -> StepCapture | None:
+        return self._look()
 
 
 class Decoding:
@@ -123,8 +130,13 @@ class Decoding:
         position = len(self.ids) - 1
         return Step(
             position - self.prompt_length, position, token_id, pieces[0], text,
-            numbers[0], int(numbers[2]), numbers[1], top, seconds,
+            numbers[0], int(numbers[2]), numbers[1], top, seconds, self._look_at(position, token_id),
         )  # fmt: skip
+
+    def _look_at(self, position: int, token_id: int) -> Callable[[], StepCapture | None]:
+        if self.recording is None:
+            return lambda: None
+        return partial(self.recording.look, position - 1, token_id)
 
 
 def _prepared(module: Any, ids: Tensor, sampling: Sampling) -> tuple[Tensor, Any, Any, Any]:
