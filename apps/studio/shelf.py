@@ -1,0 +1,68 @@
+"""The models a page offers: loaded once, when first needed, and shared by all visitors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import workbench as wb
+from workbench.errors import WorkbenchError
+from workbench.models.registry import resolve
+
+_FACTS = ("window", "theta", "context", "kv_bytes_per_token")
+
+
+class Shelf:
+    """One or two models by name, in the order of their columns."""
+
+    def __init__(self, models: Sequence[str | wb.Model]) -> None:
+        """``models`` are names for `wb.load`, or models already loaded."""
+        if not 1 <= len(models) <= 2:
+            raise WorkbenchError(f"{len(models)} models", expected="one or two", remedy="Name at most two")
+        self._loaded: dict[str, wb.Model] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self.names: list[str] = []
+        for model in models:
+            name = resolve(model).name if isinstance(model, str) else model.name
+            if name in self._locks:
+                raise WorkbenchError(f"{name} was named twice", remedy="Name two different models, or one")
+            if not isinstance(model, str):
+                self._loaded[name] = model
+            self.names.append(name)
+            self._locks[name] = threading.Lock()
+
+    def get(self, name: str) -> wb.Model:
+        """The model, loaded now if it is not yet; WorkbenchError when it cannot be."""
+        with self._locks[name]:
+            if name not in self._loaded:
+                self._loaded[name] = wb.load(name)
+            return self._loaded[name]
+
+    def warm(self) -> None:
+        """Load every model and let it write one token, so that the first visitor does not wait for it."""
+        for name in self.names:
+            try:
+                for _ in self.get(name).generate("Hi", wb.Sampling(max_new_tokens=1), capture=wb.Capture.nothing()):
+                    pass
+            except WorkbenchError as error:
+                print(f"{name}: {error}")
+
+    def describe(self, name: str, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the page says of a model: model, title, tone ("a" or "b"); and once it is loaded, or ``facts`` of an
+        inspection are at hand: window, theta, dtype, device, context (most tokens), kv_bytes_per_token."""
+        found: dict[str, Any] = {"model": name, "title": title(name), "tone": "ab"[self.names.index(name)]}
+        spec = resolve(name)
+        if spec.checked:
+            found |= {"window": spec.window, "theta": spec.theta}
+        if (model := self._loaded.get(name)) is not None:
+            found |= {fact: getattr(model, fact) for fact in _FACTS}
+            found |= {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
+        elif facts:
+            found |= {fact: facts[fact] for fact in (*_FACTS, "dtype", "device")}
+        return found
+
+
+def title(name: str) -> str:
+    """A short name for a switch or a column: the last part of a path or hub id."""
+    return name.rstrip("/").rsplit("/", 1)[-1]

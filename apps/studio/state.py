@@ -1,0 +1,48 @@
+"""The page's state as JSON: what `studio.js` draws. Lists are copied: Gradio sends the difference to the last state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.studio.session import Column, Session
+from apps.studio.shelf import Shelf
+
+
+def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
+    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial"}; a column has the model's
+    description, messages, strip, the run that can be opened, and its context meter."""
+    return {
+        "columns": [_column(session.columns[name], shelf) for name in session.shown],
+        "busy": session.busy,
+        "recorded": session.recorded,
+        "selection": dict(session.selection),
+        "serial": session.serial,
+    }
+
+
+def _column(column: Column, shelf: Shelf) -> dict[str, Any]:
+    described = shelf.describe(column.model, column.facts)
+    messages: list[dict[str, Any]] = [
+        {"role": message.role, "text": message.content, "footer": column.footers.get(i, "")}
+        for i, message in enumerate(column.conversation)
+    ]
+    if column.live is not None:
+        if messages and messages[-1]["role"] == "assistant":  # another version is being written over it
+            messages.pop()
+        messages.append({"role": "assistant", "text": column.live, "footer": "", "live": True})
+    strip = column.strip
+    if strip is not None:
+        strip = {name: list(value) if isinstance(value, list) else value for name, value in strip.items()}
+    return described | {
+        "messages": messages,
+        "note": column.note,
+        "strip": strip,
+        "run": column.run,
+        "used": column.used,
+        "kv_bytes": _held(column.used, described.get("window")) * described.get("kv_bytes_per_token", 0),
+    }
+
+
+def _held(tokens: int, window: int | None) -> int:
+    """Tokens whose keys and values are stored after ``tokens``: a sliding layer keeps one less than its window."""
+    return tokens if window is None else min(tokens, window - 1)

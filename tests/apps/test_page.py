@@ -1,0 +1,101 @@
+"""The page as Gradio builds it, the recorded exchange it opens with, and that it stays offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import workbench as wb
+from apps.studio.app import build
+from apps.studio.examples import examples
+from apps.studio.record import MOST_BYTES
+from apps.studio.recorded import Recorded, opening, read_exchange
+from apps.studio.shelf import Shelf, title
+from apps.studio.theme import page_css, studio_theme
+from workbench.errors import FileFormatError, UnknownModelError
+
+
+def test_the_page_opens_on_the_recorded_exchange(names: list[str], recorded: Recorded) -> None:
+    page = build(names, recorded)
+    chat = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "wb-chat")
+    state = chat.value  # type: ignore[attr-defined]
+    assert state["recorded"].startswith("Recorded from the shipped twins")
+    assert [column["model"] for column in state["columns"]] == names
+    assert [column["messages"][0]["text"] for column in state["columns"]] == ["What is the capital of France?"] * 2
+    for column, name in zip(state["columns"], names, strict=True):
+        assert column["strip"]["ids"] == recorded.runs[name].ids.tolist()
+        assert column["run"] == f"recorded-{name}"
+    assert state["selection"]["token"] == recorded.runs[names[0]].prompt_length
+    json.dumps(state, allow_nan=False)
+
+
+def test_without_a_recording_it_opens_empty(names: list[str], recorded: Recorded) -> None:
+    other = Recorded("t", "q", {"some other model": recorded.runs[names[0]]})
+    for found in (None, other):
+        chat = next(b for b in build(names, found).blocks.values() if getattr(b, "elem_id", None) == "wb-chat")
+        assert chat.value["recorded"] == ""  # type: ignore[attr-defined]
+        assert all(column["messages"] == [] for column in chat.value["columns"])  # type: ignore[attr-defined]
+
+
+def test_no_endpoint_is_public(names: list[str]) -> None:
+    page = build(names)
+    for function in page.fns.values():
+        assert function.api_visibility == "private", f"{function.api_name} is public"
+
+
+def test_one_model_alone(names: list[str]) -> None:
+    page = build(names[:1])
+    switch = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "wb-switch")
+    assert not switch.visible  # type: ignore[attr-defined]
+
+
+def test_models_are_named_well(names: list[str]) -> None:
+    with pytest.raises(UnknownModelError):
+        build(["no-such-model"])
+    for wrong in ([], [*names, names[0]], [names[0], names[0]]):
+        with pytest.raises(wb.WorkbenchError):
+            Shelf(wrong)
+    assert title("mistralai/Mistral-7B-Instruct-v0.2") == "Mistral-7B-Instruct-v0.2"
+    assert title("/some/where/") == "where"
+
+
+def test_nothing_of_the_look_comes_from_another_host() -> None:
+    theme = studio_theme()
+    assert theme._stylesheets == []
+    assert "http" not in page_css()
+    assert "url(" not in page_css()
+
+
+def test_recorded_files_are_small_and_whole(recorded_files: Path, names: list[str], recorded: Recorded) -> None:
+    for file in recorded_files.glob("*.inspection"):
+        assert file.stat().st_size <= MOST_BYTES + 2**20
+    for name in names:
+        found = recorded.runs[name]
+        assert found.attention.row(2, 0).shape[1] == len(found.ids) - 1  # type: ignore[union-attr]
+        assert found.lens.sizes["position"] == len(found.ids) - 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"exchanges": []}', '{"exchanges": [{"title": 1}]}', "null"])
+def test_a_broken_index_costs_no_page(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(FileFormatError):
+        read_exchange(tmp_path)
+    assert opening(tmp_path) is None
+    assert "Record them again" in capsys.readouterr().out
+
+
+def test_an_index_cannot_name_files_elsewhere(tmp_path: Path, recorded_files: Path) -> None:
+    index = json.loads((recorded_files / "index.json").read_text())
+    name = next(iter(index["exchanges"][0]["files"]))
+    index["exchanges"][0]["files"][name] = "../../etc/passwd"
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(wb.WorkbenchError):
+        read_exchange(tmp_path)
+
+
+def test_examples_have_labels_and_names_for_files() -> None:
+    found = examples()
+    assert 1 <= len(found) <= 3
+    assert all(one.title and one.text and one.key == one.key.lower() and "/" not in one.key for one in found)

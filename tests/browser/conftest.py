@@ -1,0 +1,99 @@
+"""A real Chromium, and the page served from small random-weight models. Without a browser these tests are skipped, with
+a sentence; where CI says that it is CI, they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, Google's chrome, or the one playwright installed."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        if found is None and Path(playwright.chromium.executable_path).exists():
+            found = playwright.chromium.executable_path
+        if found is None:
+            if os.environ.get("CI") == "true":
+                pytest.fail("CI has no browser: install chromium")
+            pytest.skip("no chromium on this machine: apt install chromium, or playwright install chromium")
+        opened = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Watched:
+    """A page, what it complained about, and whom it asked."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
+    """A function that opens an address in a fresh context; at the end nothing may have been complained about, and
+    nobody but the page's own host asked."""
+    made: list[Watched] = []
+    contexts = []
+
+    def open_page(address: str, width: int = 1360, height: int = 900, dark: bool = False) -> Watched:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        found = Watched(context.new_page())
+        made.append(found)
+        found.page.set_default_timeout(20_000)
+        host = address.split("/")[2] if "://" in address else ""
+
+        def note(request: str) -> None:
+            own = request.startswith(("data:", "blob:")) or (host and request.split("/")[2] == host)
+            if not own and request != address:
+                found.strangers.append(request)
+
+        found.page.on("request", lambda request: note(request.url))
+        found.page.on("websocket", lambda socket: note(socket.url))
+        found.page.on("console", lambda m: found.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.goto(address)
+        return found
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    for found in made:
+        assert found.complaints == []
+        assert found.strangers == []
+
+
+@pytest.fixture(scope="session")
+def models(tiny_checkpoint: Callable[..., Path]) -> list[str]:
+    """Two small models: the first with a window of 24 tokens."""
+    return [str(tiny_checkpoint(window=24, layers=3)), str(tiny_checkpoint(seed=1, layers=3))]
+
+
+@pytest.fixture(scope="session")
+def address(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page, served and warm, opening on an exchange recorded from the two models."""
+    import gradio as gr
+
+    from apps.studio.app import launch
+    from apps.studio.examples import Example
+    from apps.studio.record import record
+    from apps.studio.recorded import read_exchange
+
+    folder = tmp_path_factory.mktemp("recorded")
+    record([Example("fact", "A fact", "What is the capital of France?")], folder, models, new_tokens=24)
+    yield launch(models, port=None, browser=False, recorded=read_exchange(folder), new_tokens=12, block=False)
+    gr.close_all(verbose=False)

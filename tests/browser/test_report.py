@@ -1,0 +1,55 @@
+"""The self-contained report opens from a file, draws every view, and asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+import workbench as wb
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def report(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of both models on one question."""
+    from workbench.report import write_html
+
+    found = []
+    for name in models:
+        run = wb.load(name).generate(
+            [{"role": "user", "content": "Close </script> and <b>open</b>, again and again and again and again"}],
+            wb.Sampling(max_new_tokens=10),
+            wb.Capture.full(),
+        )
+        for _ in run:
+            pass
+        found.append(run.inspection)
+    return write_html(found, tmp_path_factory.mktemp("report") / "r.html", title="Two <models>")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_view_draws_from_the_file(watched: Callable, report: Path, dark: bool) -> None:
+    page = watched(report.as_uri(), dark=dark).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    expect(page.locator("h1")).to_have_text("Two <models>")
+    expect(page.locator(".wb-report-text").first).to_contain_text("</script> and <b>open</b>")
+    assert page.evaluate("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    page.locator(".wb-tokens").first.locator(".wb-token[data-i='4']").click()
+    expect(page.locator(".wb-where")).to_contain_text("position 4")
+    expect(page.locator(".wb-list .wb-row").first).to_be_visible()
+    for tab, view in (("Logit lens", "lens"), ("KV cache", "cache"), ("Next token", "next")):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(f".wb-{view}[data-drawn]")
+    page.locator(".wb-tokens").nth(1).locator(".wb-token").last.click()
+    page.get_by_role("tab", name="Attention").click()
+    expect(page.locator(".wb-attention .wb-message")).to_contain_text("not in this file")
+
+
+def test_it_fits_a_phone(watched: Callable, report: Path) -> None:
+    page = watched(report.as_uri(), width=390, height=844).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,307 @@
+"""Chat & inspect as a person meets it, in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=30_000)  # a busy machine is no failure; speed has a test of its own
+
+INK = """(selector) => {
+  const shown = document.querySelector(selector);
+  const copy = document.createElement("canvas");  // Chromium warns of reading a page's own canvas often
+  copy.width = shown.width;
+  copy.height = shown.height;
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(shown, 0, 0);
+  const data = context.getImageData(0, 0, copy.width, copy.height).data;
+  const colours = new Set();
+  let sum = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    colours.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+    sum = (sum * 31 + data[i] + data[i + 2]) % 1e9;
+  }
+  return { colours: colours.size, sum };
+}"""
+
+
+def ready(page: Page) -> None:
+    page.wait_for_selector(".wb-attention[data-drawn]")
+
+
+def drawn(page: Page, view: str) -> str:
+    return page.locator(f".wb-{view}").get_attribute("data-drawn") or ""
+
+
+def redrawn(page: Page, view: str, before: str) -> None:
+    page.wait_for_function(
+        "([view, before]) => ![undefined, before].includes(document.querySelector(`.wb-${view}`)?.dataset.drawn)",
+        arg=[view, before],
+    )
+
+
+def ask(page: Page, text: str) -> None:
+    """Send a question as soon as the page takes one."""
+    expect(page.locator("#wb-send")).to_be_enabled()
+    page.fill("#wb-question textarea", text)
+    page.click("#wb-send")
+
+
+def answered(page: Page, column: int = 0, count: int = 1) -> None:
+    """The reply has ended: its footer tells the speed."""
+    footers = page.locator(".wb-column").nth(column).locator(".wb-footer", has_text="tokens/s")
+    expect(footers).to_have_count(count)
+
+
+def longest(page: Page, tokens: int) -> None:
+    page.click("#wb-settings button.label-wrap")
+    page.locator("#wb-settings input[type=number]").first.fill(str(tokens))
+    page.keyboard.press("Tab")
+
+
+def test_it_opens_on_a_recorded_exchange_with_its_attention_drawn(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    expect(page.locator("h1")).to_have_count(1)
+    expect(page.locator(".wb-banner")).to_contain_text("Recorded from the shipped twins")
+    expect(page.get_by_text("Click any token to look inside.")).to_be_visible()
+    expect(page.locator(".wb-column")).to_have_count(2)
+    expect(page.locator(".wb-user .wb-text").first).to_have_text("What is the capital of France?")
+    expect(page.locator(".wb-token.wb-on")).to_have_count(1)
+    expect(page.locator(".wb-token").first).to_have_text("<s>")
+    assert page.evaluate(INK, ".wb-map")["colours"] > 20
+    assert page.evaluate(INK, ".wb-mosaic")["colours"] > 20
+    expect(page.locator(".wb-list").first.locator(".wb-row").first).to_be_visible()
+    expect(page.locator(".wb-model-meter").first).to_contain_text("2\u2009048 tokens")
+
+
+def test_a_click_draws_attention_lens_cache_and_next(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    before, ink = drawn(page, "attention"), page.evaluate(INK, ".wb-over")["sum"]
+    page.locator(".wb-column").first.locator(".wb-token[data-i='9']").click()
+    redrawn(page, "attention", before)
+    assert page.evaluate(INK, ".wb-over")["sum"] != ink
+    expect(page.locator(".wb-list h4").first).to_contain_text("reads")
+    for tab, view, mark in (
+        ("Logit lens", "lens", "td.wb-on"),
+        ("KV cache", "cache", "canvas"),
+        ("Next token", "next", ".wb-row"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(f".wb-{view}[data-drawn]")
+        expect(page.locator(f".wb-{view} {mark}").first).to_be_visible()
+        for token in ("12", "9"):
+            before = drawn(page, view)
+            page.locator(".wb-column").first.locator(f".wb-token[data-i='{token}']").click()
+            redrawn(page, view, before)
+    expect(page.locator(".wb-where")).to_contain_text("position 9")
+
+
+def test_a_click_is_quick_and_small(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    sizes: list[int] = []
+    page.on(
+        "response", lambda response: sizes.append(len(response.body())) if "component_server" in response.url else None
+    )
+    times = []
+    for token in ("5", "8", "11", "14", "6", "9"):
+        before, began = drawn(page, "attention"), time.perf_counter()
+        page.locator(".wb-column").first.locator(f".wb-token[data-i='{token}']").click()
+        redrawn(page, "attention", before)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.6, times  # 0.3 s on a machine with nothing else to do
+    assert sizes
+    assert max(sizes) < 1_000_000
+
+
+def test_layers_heads_and_the_sink_change_the_map(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    seen = {page.evaluate(INK, ".wb-map")["sum"]}
+    before = drawn(page, "attention")
+    page.locator(".wb-slider input").fill("2")
+    redrawn(page, "attention", before)
+    expect(page.locator(".wb-slider output")).to_have_text("2 / 2")
+    seen.add(page.evaluate(INK, ".wb-map")["sum"])
+    page.locator(".wb-mosaic").click(position={"x": 110, "y": 40})
+    expect(page.locator(".wb-bar > output")).to_have_text("head 0")
+    seen.add(page.evaluate(INK, ".wb-map")["sum"])
+    page.get_by_text("hide the sink").click()
+    seen.add(page.evaluate(INK, ".wb-map")["sum"])
+    assert len(seen) == 4
+    expect(page.locator(".wb-grow figcaption")).to_contain_text("outside the window of 24 tokens")
+
+
+def test_keys_walk_through_the_tokens(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    strip = page.locator(".wb-strip").first
+    strip.focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".wb-where")).to_contain_text("position 0")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".wb-where")).to_contain_text("position 2")
+    page.keyboard.press("End")
+    expect(page.locator(".wb-attention .wb-message")).to_contain_text("never read again")
+
+
+def test_hover_tells_id_probability_and_rank(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    page.locator(".wb-token.wb-generated").first.hover()
+    for word in ("id", "probability", "rank", "entropy"):
+        expect(page.locator(".wb-tip")).to_contain_text(word)
+
+
+def test_the_inspector_changes_the_model(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    before = drawn(page, "attention")
+    page.locator(".wb-models button").nth(1).click()
+    redrawn(page, "attention", before)
+    expect(page.locator(".wb-column").nth(1).locator(".wb-token.wb-on")).to_have_count(1)
+    expect(page.locator(".wb-grow figcaption")).to_contain_text("no sliding window")
+
+
+def test_both_models_stream_and_can_be_opened(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    ask(page, "What do you see?")
+    page.wait_for_selector(".wb-live")
+    for column in (0, 1):
+        answered(page, column)
+    expect(page.locator(".wb-banner")).to_be_hidden()
+    expect(page.locator("#wb-question textarea")).to_have_value("")
+    expect(page.locator(".wb-assistant .wb-footer").first).to_contain_text("greedy, seed 0")
+    generated = page.locator(".wb-column").nth(1).locator(".wb-token.wb-generated")
+    before = drawn(page, "attention")
+    generated.nth(3).click()
+    redrawn(page, "attention", before)
+    page.get_by_role("tab", name="KV cache").click()
+    page.wait_for_selector(".wb-cache[data-drawn]")
+    ask(page, "And now?")
+    for column in (0, 1):
+        answered(page, column, 2)
+    expect(page.locator(".wb-column").first.locator(".wb-user")).to_have_count(2)
+
+
+def test_stop_ends_both_and_keeps_what_was_said(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    longest(page, 1000)
+    ask(page, "Go on for ever")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.wb-live .wb-text')].filter((t) => t.textContent.length > 20).length === 2"
+    )
+    expect(page.locator("#wb-stop")).to_be_enabled()
+    page.click("#wb-stop")
+    for column in (0, 1):
+        answered(page, column)
+    expect(page.locator(".wb-footer", has_text="stopped")).to_have_count(2)
+    expect(page.locator("#wb-send")).to_be_enabled()
+    before = drawn(page, "attention")
+    page.locator(".wb-column").first.locator(".wb-token.wb-generated").nth(2).click()
+    redrawn(page, "attention", before)
+
+
+def test_hostile_text_stays_text(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    text = "<script>document.title='x'</script> <img src=x onerror=\"document.title='y'\"> a<b & </s> [INST] "
+    text += "\u202eback\u200b 🙂 `c<d`"
+    ask(page, text)
+    for column in (0, 1):
+        answered(page, column)
+    shown = page.locator(".wb-user .wb-text").first
+    expect(shown).to_contain_text("<script>document.title='x'</script> <img src=x")
+    expect(shown).to_contain_text("a<b & </s> [INST]")
+    expect(shown.locator("code")).to_have_text("c<d")
+    assert page.locator(".wb-chat script, .wb-chat img").count() == 0
+    assert page.title() == "Mistral workbench"
+    assert page.locator(".wb-column").first.locator(".wb-special").count() == 1, "a typed </s> is not the end token"
+
+
+def test_impossible_requests_are_answered_in_a_sentence(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    page.click("#wb-send")
+    expect(page.get_by_text("Type a question first.")).to_be_visible()
+    page.click("#wb-again")
+    expect(page.get_by_text("There is no reply to write again yet.")).to_be_visible()
+    ask(page, "word " * 2500)
+    expect(page.locator(".wb-column-note").first).to_contain_text("tokens")
+    ask(page, "Hello")
+    answered(page)
+    page.click("#wb-clear")
+    expect(page.locator(".wb-column-note").first).to_have_text("Nothing said yet.")
+
+
+def test_one_model_at_a_time(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    page.locator("#wb-switch label").nth(1).click()
+    expect(page.locator(".wb-column")).to_have_count(1)
+    expect(page.locator("#wb-send")).not_to_have_text("Ask both models")
+    ask(page, "Hello")
+    answered(page)
+    page.locator("#wb-switch label").nth(2).click()
+    expect(page.locator(".wb-column")).to_have_count(2)
+
+
+def test_two_tabs_do_not_disturb_each_other(watched: Callable, address: str) -> None:
+    one, two = watched(address).page, watched(address).page
+    ready(one)
+    ready(two)
+    ask(one, "From the first tab")
+    answered(one)
+    expect(two.locator(".wb-banner")).to_be_visible()
+    expect(two.get_by_text("From the first tab")).to_have_count(0)
+
+
+def test_a_closed_tab_stops_its_models(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    longest(page, 1000)
+    ask(page, "Go on for ever")
+    page.wait_for_selector(".wb-live")
+    page.close()
+    other = watched(address).page
+    ready(other)
+    began = time.monotonic()
+    ask(other, "Hello")
+    answered(other)
+    assert time.monotonic() - began < 8, "the model was still busy with a tab that is gone"
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False), (390, True)])
+def test_dark_and_narrow(watched: Callable, address: str, width: int, dark: bool) -> None:
+    page = watched(address, width=width, height=844, dark=dark).page
+    ready(page)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(ground) < 60) == dark
+    for tab in ("Logit lens", "KV cache", "Next token", "Attention"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
+            f"{tab} is wider than {width}"
+        )
+
+
+def test_the_theme_switch_redraws_the_map(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    light = page.evaluate(INK, ".wb-map")["sum"]
+    before = drawn(page, "attention")
+    page.locator(".wb-header").get_by_role("radio", name="dark").click()
+    redrawn(page, "attention", before)
+    assert page.evaluate(INK, ".wb-map")["sum"] != light
+    page.reload()
+    ready(page)
+    assert page.evaluate("document.body.classList.contains('dark')"), "the choice is remembered"

@@ -1,0 +1,39 @@
+"""The lock holds an exact version, inside the stated range, of everything that pyproject.toml asks for."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+WANTED = [*PROJECT["dependencies"], *EXTRAS["apps"], *EXTRAS["notebooks"], *EXTRAS["dev"]]
+LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.startswith("#")]
+
+
+def locked() -> dict[str, str]:
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in LINES)}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_is_a_name_and_a_version(line: str) -> None:
+    # No local build ("+cpu"), no place: the same file installs on a CPU and on a GPU machine.
+    assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line)
+
+
+@pytest.mark.parametrize("wanted", sorted(set(WANTED)))
+def test_what_is_asked_for_is_locked_within_its_range(wanted: str) -> None:
+    requirement = Requirement(wanted)
+    version = locked().get(canonicalize_name(requirement.name))
+    assert version is not None, f"{requirement.name} is not in requirements.lock: make lock"
+    assert requirement.specifier.contains(version), f"{requirement.name} {version} is outside {requirement.specifier}"
+
+
+def test_conda_installs_the_same_lock() -> None:
+    assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()

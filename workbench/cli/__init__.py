@@ -1,0 +1,57 @@
+"""The command line: `workbench inspect`, `workbench show`, `workbench app` and `workbench twins`, one file a command.
+
+A mistake of the user ends in one sentence on stderr and exit code 2, an interruption in 130, a fault of the workbench
+in one sentence and 1 (`workbench --debug ...` shows its traceback). A file is written whole or not at all. torch and
+gradio are imported by the command that needs them, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from workbench.cli import inspect, serve, show
+from workbench.cli.group import Commands
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
+app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command(epilog=show.EXAMPLES)(show.show)
+app.command(name="app", epilog=serve.EXAMPLES)(serve.serve)
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version as installed
+
+        print(f"workbench {installed('mistral-workbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error as well.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Ask Mistral-7B-Instruct v0.1 and v0.2, or their small embedded twins, and look inside every token.
+
+    Models: **twin-v0.1**, **twin-v0.2** (embedded, ready at once), **v0.1**, **v0.2** (the 7B weights, downloaded from
+    the hub when you name them), a hub id, or a folder with any Mistral-architecture checkpoint.
+    """
+    # Every command says itself what is going on; the loaders' own bars and advice would stand between.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@app.command(
+    name="twins", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def twins() -> None:
+    """Train the embedded pair from nothing, or evaluate it."""
+    # Only its line in the help: the group of ELSEWHERE takes over when it is called.
+
+
+def main() -> None:
+    app(prog_name="workbench")

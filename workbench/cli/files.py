@@ -1,0 +1,78 @@
+"""The files a command reads and writes: prompts, reports, inspections. Nothing is left half written."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from workbench.errors import PromptError, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.inspection.inspection import Inspection
+
+
+def question(prompt: str | None, prompt_file: str | None) -> str:
+    """The prompt, from the option or the file; PromptError when there is none, or two."""
+    if (prompt is None) == (prompt_file is None):
+        what = "no prompt" if prompt is None else "two prompts"
+        raise PromptError(what, expected='--prompt "..." or --prompt-file FILE')
+    if prompt_file is None:
+        text = prompt or ""
+    else:
+        try:
+            raw = sys.stdin.buffer.read() if prompt_file == "-" else Path(prompt_file).read_bytes()
+            text = raw.decode("utf-8-sig").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise PromptError(f"{prompt_file} is not UTF-8 text", remedy="Save it as UTF-8") from None
+        except OSError as error:
+            raise PromptError(f"{prompt_file} cannot be read: {error.strerror}") from None
+    if not text.strip():
+        raise PromptError("the prompt is empty", expected="some text")
+    return text
+
+
+def writable(path: Path | None) -> None:
+    """WorkbenchError when a file cannot be written at ``path``, before any time is spent on what goes into it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise WorkbenchError(f"{path} is a folder", expected="a file name")
+    if not path.parent.is_dir():
+        raise WorkbenchError(
+            f"there is no folder {path.parent}", expected="an existing folder", remedy=f"mkdir {path.parent}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise WorkbenchError(f"the folder {path.parent} is not writable", remedy="Choose another folder")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``: it becomes ``path`` when the block ends well, and vanishes otherwise."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        # mkstemp makes files that only their owner reads; a report gets what any new file gets.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write(console: Console, found: Inspection, html: Path | None, out: Path | None) -> None:
+    """Write the report and the inspection that were asked for, and say so."""
+    writers: list[tuple[Path | None, Callable[[Path], object]]] = [(html, found.to_html), (out, found.save)]
+    for path, write in writers:
+        if path is not None:
+            with whole(path) as name:
+                write(name)
+            console.print(f"Written {path} ({path.stat().st_size / 1024:,.0f} KiB)", markup=False, highlight=False)

@@ -1,0 +1,139 @@
+"""`workbench inspect`: one question to one model, and what happened inside."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli import files
+from workbench.cli.options import DeviceMap, Dtype, LocalOnly, Quantization, Revision, loaded
+from workbench.errors import CaptureError, PromptError
+from workbench.models.registry import resolve
+
+if TYPE_CHECKING:
+    from workbench.capture.request import Capture
+
+EXAMPLES = """Examples:
+
+`workbench inspect --model twin-v0.2 --prompt "What is the capital of France?"`
+
+`workbench inspect --model twin-v0.1 --prompt-file question.txt --html report.html --out run.inspection`
+
+`workbench inspect --model ./my-checkpoint --plain --prompt "Once upon a time" --max-new-tokens 0`"""
+
+
+class Kept(StrEnum):
+    """How much of the attention is kept; tokens, lens and cache are always."""
+
+    light = "light"
+    rows = "rows"
+    full = "full"
+
+    def capture(self) -> Capture:
+        import workbench as wb
+
+        if self is Kept.full:
+            return wb.Capture.full()
+        # -1 is the last token of the prompt, which chose the first new one; "last" goes on with every new token.
+        return wb.Capture(attention=wb.AttentionCapture(rows=[-1] if self is Kept.light else "last"))
+
+
+def inspect(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, a hub id or a folder.")] = "twin-v0.2",
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="What to ask.", show_default=False)] = None,
+    prompt_file: Annotated[
+        str | None, typer.Option(help="Read the prompt from a UTF-8 file; - is standard input.", show_default=False)
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="A system message before the prompt.", show_default=False)] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="The prompt as it is, without the chat format.")] = False,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", "-n", help="Tokens to generate at most; 0 only reads the prompt.")
+    ] = 40,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that hold this share.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Sample from this many likeliest tokens; 0 from all.")] = 0,
+    min_p: Annotated[float, typer.Option(help="Leave out tokens below this share of the likeliest one's.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1, tokens that occurred become less likely.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="Stop after this text; may be repeated.", show_default=False)
+    ] = None,
+    position: Annotated[
+        int | None,
+        typer.Option(
+            help="The position to look inside; negative counts from the end. Default: the one that chose the "
+            "last word.",
+            show_default=False,
+        ),
+    ] = None,
+    capture: Annotated[
+        Kept | None,
+        typer.Option(
+            help="rows: the attention of each new token. full: of every token, as reports show it. light: of the last "
+            "prompt token, for long prompts. Default: full when a file is written, else rows.",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a report that opens in any browser.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the inspection, for `workbench show` and `wb.open`.", show_default=False)
+    ] = None,
+    revision: Revision = None,
+    dtype: Dtype = "auto",
+    device_map: DeviceMap = None,
+    quantization: Quantization = None,
+    local_files_only: LocalOnly = False,
+) -> None:
+    """Ask a model and print what happened inside: tokens, attention, logit lens, KV cache."""
+    # What can be wrong without a model is said before one is loaded.
+    text = files.question(prompt, prompt_file)
+    resolve(model)
+    for path in (html, out):
+        files.writable(path)
+    asked: Any = text
+    if not plain:
+        asked = [{"role": "user", "content": text}]
+        if system is not None:
+            asked.insert(0, {"role": "system", "content": system})
+    elif system is not None:
+        raise PromptError(
+            "--system with --plain", expected="one of them", remedy="A system message needs the chat format"
+        )
+
+    import workbench as wb
+    from workbench.cli import summary
+
+    sampling = None
+    if max_new_tokens != 0:
+        sampling = wb.Sampling(
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+            stop=tuple(stop or ()),
+        )
+    wanted = capture or (Kept.full if html or out or position is not None else Kept.rows)
+    console = summary.console()
+    chosen = loaded(model, revision, dtype, device_map, quantization, local_files_only)
+    encoded = chosen.encode(asked)
+    try:
+        if sampling is None:
+            found = chosen.inspect(encoded, capture=wanted.capture())
+        else:
+            run = chosen.generate(encoded, sampling=sampling, capture=wanted.capture())
+            summary.stream(console, run)
+            found = run.inspection
+    except CaptureError as error:
+        smaller = {Kept.full: "rows or light", Kept.rows: "light"}.get(wanted)
+        remedy = f"Take --capture {smaller}, or a shorter prompt" if smaller else "Take a shorter prompt"
+        raise CaptureError(error.what, expected=error.expected, remedy=remedy) from error
+    summary.write(console, found, position)
+    files.write(console, found, html, out)

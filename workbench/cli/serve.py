@@ -1,0 +1,64 @@
+"""`workbench app`: the page in the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Annotated
+
+import typer
+
+from workbench.cli.options import DeviceMap, Dtype, LocalOnly, Quantization, Revision, loaded
+from workbench.errors import WorkbenchError
+from workbench.models.registry import SPECS, assets_folder, resolve
+
+EXAMPLES = """Examples:
+
+`workbench app`
+
+`workbench app --model twin-v0.2 --port 8000 --no-browser`
+
+`workbench app --model v0.1 --model v0.2 --dtype bfloat16 --device-map cuda`"""
+
+
+def serve(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", help="A model to chat with; name two to compare. Default: both twins.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port; the next free one when it is taken.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    revision: Revision = None,
+    dtype: Dtype = "auto",
+    device_map: DeviceMap = None,
+    quantization: Quantization = None,
+    local_files_only: LocalOnly = False,
+) -> None:
+    """Open the page: chat with both models side by side and click any token."""
+    names = model or ["twin-v0.1", "twin-v0.2"]
+    if len(names) > 2:
+        raise WorkbenchError(f"{len(names)} models", expected="one or two", remedy="Name at most two with --model")
+    for name in names:
+        resolve(name)
+    if importlib.util.find_spec("gradio") is None:
+        raise WorkbenchError(
+            "the page needs gradio, which is not installed", remedy="pip install 'mistral-workbench[apps]'"
+        )
+    # gradio counts its starts at its maker's; nothing of this page leaves the host.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from apps.studio.app import launch
+
+    options = (revision, dtype, device_map, quantization, local_files_only)
+    usual = options == (None, "auto", None, None, False)
+    models = [name if usual and is_shipped(name) else loaded(name, *options) for name in names]
+    launch(models, host=host, port=port, browser=browser)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether ``name`` is a twin that is here: it loads in a moment, while the page opens. Anything else can fail or
+    take long, so it is loaded before."""
+    spec = SPECS.get(name)
+    return spec is not None and spec.kind == "twin" and (assets_folder() / spec.location / "config.json").is_file()

@@ -1,0 +1,120 @@
+"""Inspections as one self-contained HTML file: the app's views with their data, opened without server or request."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import CaptureError
+from workbench.views import attention, bundle, lens, next, open_run
+from workbench.views.bundle import FOLDER
+
+if TYPE_CHECKING:
+    from workbench.inspection import Inspection
+
+ROW_BYTES = 3 * 2**20
+"""Bytes of exact attention rows a report may hold; the generated tokens come first."""
+MAP_BYTES = 6 * 2**20
+"""Bytes of attention maps; larger ones are pooled further."""
+LENS_WINDOWS = 48
+"""Windows of lens positions a report may hold, the last ones of the run first."""
+
+
+def write_html(inspections: Inspection | Sequence[Inspection], path: str | Path, title: str | None = None) -> Path:
+    """Write one page for one or several inspections and return its path; the file appears whole or not at all."""
+    found = list(inspections) if isinstance(inspections, Sequence) else [inspections]
+    if not found:
+        raise CaptureError("there is nothing to report on", expected="at least one inspection")
+    page = render(found, title or "What " + " and ".join(one.model["name"] for one in found) + " saw")
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def render(inspections: Sequence[Inspection], title: str) -> str:
+    """The page as text. Token text and model names are data in it, never markup."""
+    data = {"title": title, "runs": [_run(one, i) for i, one in enumerate(inspections)]}
+    parts = {"title": html.escape(title), "data": _json(data), "script": bundle([FOLDER / "report.js"])}
+    template = (FOLDER / "report.html").read_text(encoding="utf-8")
+    # One pass: what is filled in may itself hold a mark such as @data@ and must stay as it is.
+    return re.sub("@(title|data|script)@", lambda mark: parts[mark.group(1)], template)
+
+
+def _json(data: Any) -> str:
+    """JSON that may stand inside a script element: no '<' can close it."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _run(inspection: Inspection, index: int) -> dict[str, Any]:
+    run = f"run{index}"
+    length = len(inspection.ids)
+    speed = inspection.timings.get("tokens_per_second")
+    counted = f"{inspection.prompt_length} + {length - inspection.prompt_length} tokens"
+    return {
+        "run": run,
+        "title": inspection.model["name"],
+        "tone": "ab"[index % 2],
+        "summary": counted + (f", {speed:.1f} tokens/s" if speed else "") + f", {inspection.model['dtype']}",
+        "text": inspection.text,
+        "open": {**open_run(inspection, run), "attention": attention.pack(inspection, run, _map_share(inspection))},
+        "layers": _layers(inspection),
+        "rows": _rows(inspection),
+        "lens": {"windows": _lens(inspection)},
+        "sides": {str(index): side for index, side in next.sides(inspection).items()},
+        "provenance": json.dumps(inspection.provenance, indent=2, ensure_ascii=False, default=str),
+    }
+
+
+def _layers(inspection: Inspection) -> dict[str, Any]:
+    if inspection.attention is None or inspection.attention.map is None:
+        return {}
+    layers = [int(layer) for layer in inspection.attention.map.layer.values]
+    return {str(layer): attention.pack_layer(inspection, layer, _map_share(inspection)) for layer in layers}
+
+
+def _map_share(inspection: Inspection) -> int:
+    """Bytes one layer's maps may take."""
+    return MAP_BYTES // int(inspection.model["layers"])
+
+
+def _rows(inspection: Inspection) -> dict[str, Any]:
+    """Exact rows, the generated tokens first, as many as ROW_BYTES holds."""
+    if inspection.attention is None:
+        return {}
+    length, start = attention.read_length(inspection), int(inspection.prompt_length)
+    wanted = [*range(start - 1, length), *range(start - 2, -1, -1)]
+    layers, rows, left = inspection.attention.layers, {}, ROW_BYTES
+    for token in wanted:
+        left -= 2 * len(inspection.attention.heads) * (length + 1) * len(layers)
+        if left < 0:
+            break
+        for layer in layers:
+            found = attention.pack_row(inspection, token, layer, most_bytes=0)
+            if found["reads"] is not None:
+                rows[f"{token}/{layer}"] = found
+    return rows
+
+
+def _lens(inspection: Inspection) -> list[dict[str, Any]]:
+    if inspection.lens is None or not inspection.lens.sizes["position"]:
+        return []
+    positions = np.asarray(inspection.lens.position.values, int)
+    middles = range(len(positions) - 1, -1, -lens.SPAN)
+    return [lens.pack_around(inspection, int(positions[at])) for at in list(middles)[:LENS_WINDOWS]]

@@ -1,0 +1,124 @@
+"""Payloads of the attention view: the run, one layer's maps of all heads, and one token's row and column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import CaptureError
+from workbench.views.arrays import number, pack_exact_shares, pack_shares
+
+if TYPE_CHECKING:
+    from workbench.inspection import Inspection
+
+SHOWN_STATISTICS = ("distance", "sink", "previous", "induction", "entropy")
+ROW_BYTES = 256 * 1024
+"""Of one row or column as float32; longer ones travel as uint16."""
+MAP_BYTES = 640 * 1024
+"""Of one layer's maps before base64, so that a change of layer stays under 1 MB."""
+
+
+def pack(inspection: Inspection, run: str = "", most_bytes: int = MAP_BYTES) -> dict[str, Any]:
+    """What `attention.js` needs before any layer: shape, tokens, window, tokens a map cell (``block``) when a layer's
+    maps may take ``most_bytes``."""
+    captured = inspection.attention is not None and inspection.attention.map is not None
+    return {
+        "run": run,
+        "model": inspection.model["name"],
+        "length": read_length(inspection),
+        "tokens": [str(piece) for piece in inspection.tokens],
+        "prompt_length": int(inspection.prompt_length),
+        "layers": int(inspection.model["layers"]),
+        "heads": int(inspection.model["heads"]),
+        "kv_heads": int(inspection.model["kv_heads"]),
+        "window": inspection.model["window"],
+        "block": _block(inspection, most_bytes) if captured else 1,
+        "captured": captured,
+        "note": "" if captured else "Attention was not captured in this run.",
+    }
+
+
+def pack_layer(inspection: Inspection, layer: int, most_bytes: int = MAP_BYTES) -> dict[str, Any]:
+    """Maps (head, query_block, key_block) of one layer as square-root quantised uint8, and head means of statistics.
+
+    Maps too large for one click are pooled further, by the same mean over queries of the mass on keys.
+    """
+    attention = inspection.attention
+    if attention is None or attention.map is None:
+        raise CaptureError("attention was not captured in this run", remedy="Run it again with attention maps")
+    if layer not in attention.map.layer.values:
+        kept = ", ".join(str(int(one)) for one in attention.map.layer.values)
+        raise CaptureError(f"layer {layer} was not captured", expected=f"one of the layers {kept}")
+    maps = np.asarray(attention.map.sel(layer=layer).values, np.float32)
+    maps = pool(maps, _pooling(inspection, most_bytes))
+    statistics: dict[str, list[float | None]] = {}
+    if attention.statistics is not None:
+        known = attention.statistics.sel(layer=layer)
+        for name in SHOWN_STATISTICS:
+            if name in known:
+                statistics[name] = [number(value) for value in known[name].mean("query_block", skipna=True).values]
+    sink = attention.statistics.attrs.get("sink_tokens", 1) if attention.statistics is not None else 1
+    return {"layer": layer, "map": pack_shares(maps), "scale": 1.0, "statistics": statistics, "sink_tokens": int(sink)}
+
+
+def pack_row(inspection: Inspection, token: int, layer: int, most_bytes: int = ROW_BYTES) -> dict[str, Any]:
+    """What token ``token`` reads, (head, token + 1), and who reads it, (head, length - token), in ``layer``.
+
+    Exact, from kept rows or states; None, with a note, where the run kept neither.
+    """
+    attention = inspection.attention
+    length = read_length(inspection)
+    found: dict[str, Any] = {"layer": layer, "token": token, "reads": None, "readers": None, "exact": True, "note": ""}
+    if token >= length:
+        found["note"] = "This token was produced last and never read again: it has no attention of its own."
+        return found
+    if attention is None:
+        found["note"] = "Attention was not captured in this run."
+        return found
+    try:
+        found["reads"] = pack_exact_shares(np.asarray(attention.row(token, layer))[:, : token + 1], most_bytes)
+    except CaptureError as error:
+        found["note"] = str(error)
+    try:
+        found["readers"] = pack_exact_shares(
+            np.asarray(attention.column(token, layer))[:, -(length - token) :], most_bytes
+        )
+    except CaptureError as error:
+        found["note"] = found["note"] or str(error)
+    return found
+
+
+def read_length(inspection: Inspection) -> int:
+    """Tokens that went through the layers: all but a last generated one, which was never fed back."""
+    if inspection.kv_cache is not None:
+        return int(inspection.kv_cache.logical_length.max())
+    generated = len(inspection.ids) - int(inspection.prompt_length)
+    return len(inspection.ids) - (1 if generated > 0 else 0)
+
+
+def pool(maps: np.ndarray, factor: int) -> np.ndarray:
+    """Maps (head, q, k) with ``factor`` blocks made one a side: mean over queries, sum over keys."""
+    if factor == 1:
+        return maps
+    heads, rows, columns = maps.shape
+    wide = np.pad(maps, ((0, 0), (0, -rows % factor), (0, -columns % factor)))
+    counts = np.minimum(factor, rows - np.arange(0, rows, factor))
+    by_query = wide.reshape(heads, -1, factor, wide.shape[2]).sum(2) / counts[None, :, None]
+    return by_query.reshape(heads, by_query.shape[1], -1, factor).sum(3)
+
+
+def _pooling(inspection: Inspection, most_bytes: int) -> int:
+    assert inspection.attention is not None
+    assert inspection.attention.map is not None
+    _, heads, rows, columns = inspection.attention.map.shape
+    factor = 1
+    while heads * -(-rows // factor) * -(-columns // factor) > most_bytes:
+        factor += 1
+    return factor
+
+
+def _block(inspection: Inspection, most_bytes: int) -> int:
+    assert inspection.attention is not None
+    assert inspection.attention.map is not None
+    return int(inspection.attention.map.attrs["block"]) * _pooling(inspection, most_bytes)

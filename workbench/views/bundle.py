@@ -1,0 +1,56 @@
+"""The views as one script: the ES modules of this folder joined for hosts that load a single text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+MODULES = ("theme", "dom", "data", "tokens", "attention", "lens", "cache", "next", "inspector")
+"""In order of their imports: a module only imports from those before it."""
+
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async function|function|const|class) (\w+))", re.MULTILINE)
+
+
+def bundle(extra: Sequence[Path] = ()) -> str:
+    """A script that defines ``window.workbench = {theme, dom, ..., inspector}`` once and adds the style sheet.
+
+    Each module becomes a function of its own, so names never meet; the files stay ordinary ES modules. ``extra`` are
+    further modules of a host, written the same way. ValueError when a module imports one that does not come before it.
+    """
+    parts = ["(() => {", "if (window.workbench) return;", "const modules = {};"]
+    known: list[str] = []
+    for path in [*(FOLDER / f"{name}.js" for name in MODULES), *extra]:
+        parts.append(_module(path, known))
+        known.append(path.stem)
+    parts.append(f"const style = document.createElement('style'); style.textContent = {_literal(style_sheet())};")
+    parts.append("document.head.append(style);")
+    parts.append("window.workbench = modules;")
+    parts.append("})();")
+    return "\n".join(parts)
+
+
+@lru_cache(maxsize=1)
+def style_sheet() -> str:
+    """The style sheet of the views: colours as CSS variables, light and dark."""
+    return (FOLDER / "views.css").read_text(encoding="utf-8")
+
+
+def _module(path: Path, known: Sequence[str]) -> str:
+    source = path.read_text(encoding="utf-8")
+    for found in _IMPORT.finditer(source):
+        if found.group(2) not in known:
+            raise ValueError(f"{path.name} imports {found.group(2)}.js, which is not bundled before it")
+    source = _IMPORT.sub(lambda m: f"const {{{m.group(1).replace(' as ', ': ')}}} = modules.{m.group(2)};", source)
+    names = _EXPORT.findall(source)
+    body = _EXPORT.sub("", source)
+    return f"modules.{path.stem} = (() => {{\n{body}\nreturn {{ {', '.join(names)} }};\n}})();"
+
+
+def _literal(text: str) -> str:
+    """``text`` as a JavaScript string that is safe inside a script element."""
+    return json.dumps(text).replace("<", "\\u003c")

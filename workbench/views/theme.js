@@ -1,0 +1,75 @@
+// Colour of every view: sequential ramps with steadily changing lightness (readable with any colour
+// vision and in grey print), and the one place that knows whether the page is light or dark.
+
+const LIGHT = [[250, 250, 248], [219, 231, 240], [168, 201, 224], [104, 160, 201], [52, 112, 168], [24, 66, 121], [9, 28, 64]];
+const DARK = [[27, 30, 36], [27, 52, 88], [52, 84, 113], [93, 117, 121], [141, 150, 115], [197, 186, 96], [255, 235, 112]];
+
+const tables = new Map();
+
+function ramp(anchors) {
+  const table = new Uint8Array(256 * 3);
+  for (let i = 0; i < 256; i++) {
+    const at = (i / 255) * (anchors.length - 1);
+    const k = Math.min(Math.floor(at), anchors.length - 2);
+    for (let c = 0; c < 3; c++) table[3 * i + c] = Math.round(anchors[k][c] + (at - k) * (anchors[k + 1][c] - anchors[k][c]));
+  }
+  return table;
+}
+
+/** True when the page around the views is dark (Gradio's body class, a data-theme attribute, JupyterLab). */
+export function isDark() {
+  const root = document.documentElement;
+  const body = document.body;
+  if (root.dataset.theme) return root.dataset.theme === "dark";
+  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+  return body.classList.contains("dark") || root.classList.contains("dark");
+}
+
+/** 256 RGB triples, from "nothing" (the paper) to "all of it"; 768 bytes. */
+export function sequential() {
+  const key = isDark() ? "dark" : "light";
+  if (!tables.has(key)) tables.set(key, ramp(key === "dark" ? DARK : LIGHT));
+  return tables.get(key);
+}
+
+/** CSS colour of a share in [0, 1] on the sequential ramp, square-root scaled as the maps are. */
+export function shade(share) {
+  const table = sequential();
+  const i = 3 * Math.round(255 * Math.sqrt(Math.min(1, Math.max(0, share))));
+  return `rgb(${table[i]} ${table[i + 1]} ${table[i + 2]})`;
+}
+
+/** Ink that reads on `shade(share)`. */
+export function inkOn(share) {
+  const table = sequential();
+  const i = 3 * Math.round(255 * Math.sqrt(Math.min(1, Math.max(0, share))));
+  const luminance = 0.299 * table[i] + 0.587 * table[i + 1] + 0.114 * table[i + 2];
+  return luminance > 128 ? "#14171c" : "#ffffff";
+}
+
+/** The value of a `--wb-*` colour at this moment. */
+export function color(name) {
+  return getComputedStyle(document.body).getPropertyValue(`--wb-${name}`).trim() || "#888";
+}
+
+const listeners = new Set();
+let watching = false;
+
+/** Calls `callback` after each change between light and dark; returns the function that ends it. */
+export function onTheme(callback) {
+  if (!watching) {
+    watching = true;
+    let last = isDark();
+    const check = () => {
+      if (isDark() === last) return;
+      last = !last;
+      for (const listener of listeners) listener();
+    };
+    const observer = new MutationObserver(check);
+    const filter = { attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light"] };
+    observer.observe(document.documentElement, filter);
+    observer.observe(document.body, filter);
+  }
+  listeners.add(callback);
+  return () => listeners.delete(callback);
+}

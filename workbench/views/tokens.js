@@ -1,0 +1,186 @@
+// The token strip: every true id of a run, <s> and </s> included, coloured by how sure the model was of it.
+// Payload: {run, model, prompt_length, tokens: [piece], ids: [int], roles: [str], logprob: [nats|null],
+//           rank: [int|null], entropy: [nats|null], alternatives: [[[piece, logprob], ...]|null]}; index = position.
+
+import { make, tip, choice } from "./dom.js";
+import { visible, percent, nats, rank, whole } from "./data.js";
+
+const BLOCK = 128; // tokens a block; far blocks are skipped by the browser's layout
+const WINDOW = 4096; // more tokens than this: only a window around the selection is in the page
+export const MODES = [
+  ["probability", "probability", "more colour: the model gave this token a higher probability"],
+  ["surprise", "surprise", "more colour: the token was less expected (-log p, up to 8 nats)"],
+  ["entropy", "entropy", "more colour: the model was less decided before this token (up to 5 nats)"],
+];
+
+function strength(payload, i, mode) {
+  if (mode === "entropy") {
+    const value = payload.entropy[i];
+    return value === null || value === undefined ? null : Math.min(1, value / 5);
+  }
+  const value = payload.logprob[i];
+  if (value === null || value === undefined) return null;
+  return mode === "probability" ? Math.exp(value) : Math.min(1, -value / 8);
+}
+
+function kind(payload, i) {
+  const piece = payload.tokens[i];
+  if (payload.roles[i] === "special" || piece === "<s>" || piece === "</s>") return "special";
+  if (payload.roles[i] === "control") return "control";
+  return i >= payload.prompt_length ? "generated" : "given";
+}
+
+/** What the tokens' colour means, as a choice with its scale; `choose(mode)` is called on a change. Returns an element. */
+export function modeBar(mode, choose) {
+  const legend = make("span", { class: "wb-legend" }, make("span", { text: "low" }), make("i", { class: "wb-legend-bar" }), make("span", { text: "high" }));
+  const bar = make("div", { class: "wb-strip-bar", dataset: { mode } });
+  const modes = choice("Colour tokens by", MODES, mode, (next) => {
+    bar.dataset.mode = next;
+    choose(next);
+  });
+  bar.append(make("span", { class: "wb-caption", text: "token colour" }), modes.element, legend);
+  return bar;
+}
+
+/** Draws the strip; `options.select({run, model, token})` is called on a click or an arrow key. A host that colours
+ * several strips at once passes options.bar false, draws one `modeBar` itself and calls `colour(mode)`. */
+export function draw(element, payload, options = {}) {
+  let mode = options.mode || "probability";
+  let selected = options.selection ? options.selection.token : null;
+  let first = 0;
+  const spans = new Map();
+  const strip = make("div", { class: "wb-strip", role: "listbox", tabindex: "0", "aria-label": `Tokens, ${payload.model || "model"}` });
+  const colour = (next) => {
+    mode = next;
+    element.dataset.mode = next;
+    for (const [i, span] of spans) paint(span, i);
+  };
+  element.classList.add("wb-tokens");
+  element.dataset.mode = mode;
+  element.replaceChildren(...(options.bar === false ? [] : [modeBar(mode, colour)]), strip);
+
+  function paint(span, i) {
+    const value = strength(payload, i, mode);
+    span.style.setProperty("--p", value === null ? 0 : value.toFixed(3));
+    span.classList.toggle("wb-unknown", value === null);
+  }
+
+  function token(i) {
+    const piece = payload.tokens[i];
+    const span = make("span", { class: `wb-token wb-${kind(payload, i)}`, role: "option", id: `wb-${payload.run}-${i}`, dataset: { i }, "aria-selected": String(i === selected), text: visible(piece) });
+    if (piece === "<0x0A>" || piece === "\n") span.classList.add("wb-break");
+    if (i === selected) span.classList.add("wb-on");
+    paint(span, i);
+    spans.set(i, span);
+    return span;
+  }
+
+  function bounds() {
+    const total = payload.tokens.length;
+    if (total <= WINDOW) return [0, total];
+    const middle = selected === null || selected === undefined ? total - 1 : selected;
+    const low = Math.max(0, Math.min(total - WINDOW, middle - WINDOW / 2));
+    return [low, Math.min(total, low + WINDOW)];
+  }
+
+  function more(from, to, text) {
+    return make("button", { type: "button", class: "wb-more", text: `${text} ${whole(to - from)} tokens`, on: { click: () => pick(text === "earlier" ? to - 1 : from) } });
+  }
+
+  function rebuild() {
+    spans.clear();
+    strip.replaceChildren();
+    const [low, high] = bounds();
+    first = low;
+    if (low > 0) strip.append(more(0, low, "earlier"));
+    append(low, high);
+    if (high < payload.tokens.length) strip.append(more(high, payload.tokens.length, "later"));
+  }
+
+  function append(low, high) {
+    for (let i = low; i < high; i++) {
+      let block = strip.lastElementChild;
+      if (!block || !block.classList.contains("wb-block") || block.childElementCount >= BLOCK) {
+        block = make("span", { class: "wb-block" });
+        strip.append(block);
+      }
+      block.append(token(i));
+    }
+  }
+
+  function mark(i) {
+    if (i === selected && spans.get(i)?.classList.contains("wb-on")) return;
+    const old = spans.get(selected);
+    if (old) {
+      old.classList.remove("wb-on");
+      old.setAttribute("aria-selected", "false");
+    }
+    selected = i;
+    if (i !== null && i !== undefined && !spans.has(i) && i < payload.tokens.length) rebuild();
+    const span = spans.get(i);
+    if (!span) return strip.removeAttribute("aria-activedescendant");
+    span.classList.add("wb-on");
+    span.setAttribute("aria-selected", "true");
+    strip.setAttribute("aria-activedescendant", span.id);
+    const top = span.offsetTop - strip.offsetTop; // scroll the strip only, never the page
+    if (top < strip.scrollTop || top > strip.scrollTop + strip.clientHeight - 24) strip.scrollTop = Math.max(0, top - strip.clientHeight / 2);
+  }
+
+  function pick(i) {
+    if (i < 0 || i >= payload.tokens.length) return;
+    mark(i);
+    if (options.select) options.select({ run: payload.run, model: payload.model, token: i });
+  }
+
+  function describe(i) {
+    const lines = [["id", String(payload.ids[i])], ["position", whole(i)], ["part", i >= payload.prompt_length ? "generated" : payload.roles[i]]];
+    if (payload.logprob[i] !== null && payload.logprob[i] !== undefined) {
+      lines.push(["probability", percent(Math.exp(payload.logprob[i]))], ["rank", rank(payload.rank[i])], ["entropy before", nats(payload.entropy[i])]);
+    } else lines.push("no probability was captured for this token");
+    for (const [piece, logprob] of (payload.alternatives[i] || []).slice(0, 3)) lines.push([`could be ${visible(piece)}`, percent(Math.exp(logprob))]);
+    return lines;
+  }
+
+  strip.addEventListener("click", (event) => {
+    const span = event.target.closest(".wb-token");
+    if (span) pick(Number(span.dataset.i));
+  });
+  strip.addEventListener("keydown", (event) => {
+    const last = payload.tokens.length - 1;
+    const now = selected === null || selected === undefined ? -1 : selected;
+    const next = { ArrowRight: now + 1, ArrowLeft: now - 1, PageDown: now + 10, PageUp: now - 10, ArrowDown: now + 10, ArrowUp: now - 10, Home: 0, End: last }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    pick(Math.min(last, Math.max(0, next)));
+  });
+  strip.addEventListener("pointermove", (event) => {
+    const span = event.target.closest(".wb-token");
+    if (!span) return tip.hide();
+    const i = Number(span.dataset.i);
+    tip.show(event.clientX, event.clientY, visible(payload.tokens[i]), describe(i));
+  });
+  strip.addEventListener("pointerleave", () => tip.hide());
+  rebuild();
+  if (selected !== null && selected !== undefined) mark(selected);
+
+  return {
+    colour,
+    /** Takes a longer or another payload; a longer one of the same run only adds its new tokens. */
+    update(next) {
+      const grown = next.run === payload.run && next.tokens.length >= payload.tokens.length && payload.tokens.length - first < WINDOW;
+      const known = payload.tokens.length;
+      payload = next;
+      if (!grown || next.tokens.length > WINDOW) return rebuild();
+      if (next.tokens.length === known) return;
+      append(known, next.tokens.length); // what is there keeps its values while a reply grows
+      strip.scrollTop = strip.scrollHeight;
+    },
+    select(selection) {
+      mark(selection && selection.run === payload.run ? selection.token : null);
+    },
+    destroy() {
+      tip.hide();
+      element.replaceChildren();
+    },
+  };
+}

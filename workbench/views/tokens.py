@@ -1,0 +1,32 @@
+"""Payload of the token strip: every id of a run with its piece, part, probability, rank and entropy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.views.arrays import number
+from workbench.views.predictions import predictions
+
+if TYPE_CHECKING:
+    from workbench.inspection import Inspection
+
+
+def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
+    """What `tokens.js` draws: lists by token position; None where no probability was captured; log-probabilities and
+    entropies in nats; at most three alternatives a token."""
+    said = predictions(inspection)
+    length = len(inspection.ids)
+    return {
+        "run": run,
+        "model": inspection.model["name"],
+        "prompt_length": int(inspection.prompt_length),
+        "tokens": [str(piece) for piece in inspection.tokens],
+        "ids": [int(token) for token in inspection.ids],
+        "roles": [str(role) for role in inspection.roles],
+        "logprob": [number(value) for value in said.logprob],
+        "rank": [int(rank) or None for rank in said.rank],
+        "entropy": [number(value) for value in said.entropy[:length]],
+        "alternatives": [
+            [[piece, number(p)] for piece, _, p in said.top.get(i, [])[:3]] or None for i in range(length)
+        ],
+    }
