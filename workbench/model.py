@@ -13,7 +13,7 @@ from workbench.capture.observer import install
 from workbench.capture.recording import Recording
 from workbench.capture.request import AttentionCapture, Capture, LensCapture
 from workbench.chat.encoding import EncodedPrompt, encode
-from workbench.errors import ContextLengthError
+from workbench.errors import ContextLengthError, SamplingError
 from workbench.generation.prefill import new_cache, prefill
 from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
@@ -72,6 +72,13 @@ class Model:
         A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits.
         """
         encoded, sampling = self.encode(prompt), sampling or Sampling()
+        if not isinstance(sampling, Sampling):
+            raise SamplingError(f"The sampling is a {type(sampling).__name__}", expected="Sampling(...)")
+        if stop is not None and not hasattr(stop, "is_set"):
+            raise SamplingError(
+                f"stop is a {type(stop).__name__}", expected="a threading.Event",
+                remedy="Texts to stop at belong in Sampling(stop=...)",
+            )  # fmt: skip
         room = self._fits(encoded, 1)
         if sampling.max_new_tokens > room:
             sampling = Sampling(**{**vars(sampling), "max_new_tokens": room})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import workbench as wb
+from workbench.capture.attention import STATISTICS
 from workbench.errors import CaptureError, FileFormatError
 from workbench.inspection.inspection import Inspection
 from workbench.inspection.storage import KEY
@@ -111,6 +112,38 @@ HOSTILE: dict[str, Callable[[dict, dict], object]] = {
     "heads beyond the keys": lambda r, a: r["attention"].update(group=1),
     "no block": lambda r, a: r["attention"].update(block=0),
     "no ids": lambda r, a: a.pop("ids"),
+    "model without a name": lambda r, a: r["model"].pop("name"),
+    "model without layers": lambda r, a: r["model"].pop("layers"),
+    "model without theta": lambda r, a: r["model"].pop("theta"),
+    "10^12 layers": lambda r, a: r["model"].update(layers=10**12),
+    "layers as text": lambda r, a: r["model"].update(layers="2"),
+    "window as text": lambda r, a: r["model"].update(window="12"),
+    "attention window as text": lambda r, a: r["attention"].update(window=""),
+    "block of 10^30": lambda r, a: r["attention"].update(block=10**30),
+    "layers twice": lambda r, a: r["attention"].update(layers=[1, 1]),
+    "layers the model lacks": lambda r, a: r["attention"].update(layers=[0, 7]),
+    "meaning as text": lambda r, a: r["attention"]["meaning"].update(sink_tokens="4"),
+    "a statistic missing": lambda r, a: a.pop("attention.distance"),
+    "lens layers as number": lambda r, a: r["lens"].update(layers=3),
+    "lens layers as text": lambda r, a: r["lens"].update(layers="abc"),
+    "lens layers nested": lambda r, a: r["lens"].update(layers=[[0], [1], [2]]),
+    "cache longer than the text": lambda r, a: a.update(
+        {"kv_cache.logical_length": a["kv_cache.logical_length"] + 10**12}
+    ),
+    "cache of negative length": lambda r, a: a.update({"kv_cache.physical_length": -a["kv_cache.physical_length"]}),
+    "norms beyond the text": lambda r, a: a.update(
+        {f"kv_cache.{name}_norm": np.zeros((2, 2, 999), np.float32) for name in ("key", "value")}
+    ),
+    "empty maps of 10^9 blocks": lambda r, a: a.update(
+        {
+            name: np.zeros((0, 0, *[10**9] * (value.ndim - 2)), np.float32)
+            for name, value in a.items()
+            if name in ("attention.map", "attention.received") or name.removeprefix("attention.") in STATISTICS
+        }
+    ),
+    "settings as text": lambda r, a: r["provenance"].update(settings="none"),
+    "sampling without temperature": lambda r, a: r["provenance"]["settings"]["sampling"].pop("temperature"),
+    "half a character": lambda r, a: r["provenance"].update(model="\ud800"),
 }
 
 
@@ -120,6 +153,30 @@ def test_contradictions_are_refused(saved: Path, tmp_path: Path, name: str) -> N
     with pytest.raises(FileFormatError) as caught:
         wb.open(path)
     assert "hostile.inspection" in str(caught.value)
+
+
+def test_numbers_of_thousands_of_digits(saved: Path, tmp_path: Path) -> None:
+    with saved.open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    text = header["__metadata__"][KEY].replace('"schema_version":1', '"schema_version":1' + "0" * 5000)
+    save_file(load_file(saved), tmp_path / "long.inspection", metadata={KEY: text})
+    with pytest.raises(FileFormatError, match=r"long\.inspection"):
+        wb.open(tmp_path / "long.inspection")
+
+
+def test_numbers_that_are_none_still_draw(saved: Path, tmp_path: Path) -> None:
+    def change(record: dict, arrays: dict) -> None:
+        for values in arrays.values():
+            if values.dtype.kind == "f":
+                values[...] = np.nan
+
+    found = wb.open(rewritten(saved, tmp_path / "nan.inspection", change))
+    assert "nan.html" in str(found.to_html(tmp_path / "nan.html"))
+    assert repr(found)
+
+
+def test_others_may_read_what_is_saved(saved: Path) -> None:
+    assert saved.stat().st_mode & 0o777 == 0o644
 
 
 def test_what_is_no_inspection(tmp_path: Path) -> None:
@@ -136,7 +193,12 @@ def test_what_is_no_inspection(tmp_path: Path) -> None:
 def test_nothing_half_written(found: Inspection, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="folder"):
         found.save(tmp_path / "absent" / "x.inspection")
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileFormatError, match="folder cannot be written"):
+        found.save(tmp_path / "folder")
+    with pytest.raises(FileFormatError, match="cannot be written"):
+        found.save(tmp_path / ("x" * 300))
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
 
 
 @pytest.mark.parametrize(

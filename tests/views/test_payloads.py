@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import workbench as wb
+from tests.prompts import prompt_of
+from tests.reference import random_ids
 from workbench.errors import CaptureError
 from workbench.views import answer, attention, cache, lens, next, open_run, tokens
 from workbench.views.arrays import pack_array, pack_exact_shares, pack_shares, unpack_array
@@ -94,6 +98,34 @@ def test_pooling_keeps_the_mass() -> None:
         assert np.allclose(pooled[:, -1, 0], full[:, last][:, :, :factor].sum(-1).mean(-1))
 
 
+def test_a_short_last_block_weighs_what_it_holds(tiny_checkpoint: Callable[..., Path]) -> None:
+    """11 tokens in 4 blocks of 3: pooled by two, the last row is the mean of 5 queries, not of two blocks."""
+    model = wb.load(str(tiny_checkpoint(window=24)))
+    prompt = prompt_of(model, random_ids(11, seed=1))
+    fine, coarse = (model.inspect(prompt, wb.Capture(wb.AttentionCapture(pool=pool), lens=None)) for pool in (11, 4))
+    assert coarse.attention.block == 3
+    truth = np.stack([fine.attention.map.sel(layer=0).values[:, a:b].mean(1) for a, b in ((0, 6), (6, 11))], 1)
+    truth = np.stack([truth[..., :6].sum(-1), truth[..., 6:].sum(-1)], -1)
+    packed = attention.pack_layer(coarse, 0, most_bytes=16)
+    assert np.abs((unpack_array(packed["map"]) / 255.0) ** 2 - truth).max() < 4.1e-3
+    whole = fine.attention.statistics.sel(layer=0)
+    for name, values in packed["statistics"].items():
+        assert values == pytest.approx(whole[name].mean("query_block").values, abs=1e-3), name
+
+
+def test_chosen_heads_keep_their_names(tiny_checkpoint: Callable[..., Path]) -> None:
+    model = wb.load(str(tiny_checkpoint(window=24)))
+    capture = wb.Capture(wb.AttentionCapture(layers=[1], heads=[1, 3], states=True), lens=None)
+    found = model.inspect(prompt_of(model, random_ids(30, seed=1)), capture)
+    opened = attention.pack(found)
+    assert (opened["heads"], opened["head_names"]) == (2, [1, 3])
+    assert attention.pack_layer(found, 1)["map"]["shape"][0] == 2
+    assert np.allclose(shares(attention.pack_row(found, 9, 1)["reads"])[1], found.attention.row(9, 1)[1, :10])
+    missing = attention.pack_row(found, 9, 0)
+    assert (missing["reads"], missing["readers"]) == (None, None)
+    assert "Layer 0" in missing["note"]
+
+
 def test_a_large_map_is_pooled_to_its_budget(windowed: wb.Inspection) -> None:
     packed = attention.pack_layer(windowed, 0, most_bytes=2000)
     opened = attention.pack(windowed, most_bytes=2000)
@@ -176,12 +208,16 @@ def test_views_of_a_bare_run_say_what_is_missing(bare: wb.Inspection) -> None:
 
 
 def test_a_run_without_states_keeps_its_rows(sparse: wb.Inspection) -> None:
-    last = attention.read_length(sparse) - 1
+    last, first = attention.read_length(sparse) - 1, sparse.prompt_length - 1
     packed = attention.pack_row(sparse, last, 0)
     assert packed["reads"] is not None
-    assert packed["readers"] is None
-    assert "states" in packed["note"]
-    assert attention.pack_row(sparse, 3, 0)["reads"] is None
+    early = attention.pack_row(sparse, 3, 0)
+    assert early["reads"] is None
+    assert "reply" in early["note"]
+    near = attention.pack_row(sparse, last - 5, 1)
+    rows = sparse.attention.rows.sel(layer=1)  # type: ignore[union-attr]
+    assert np.allclose(shares(near["readers"]), rows.sel(query=slice(last - 5, last)).values[:, :, last - 5])
+    assert shares(early["readers"])[:, : first - 3].max() == 0.0, "rows of the prompt were not kept"
 
 
 @pytest.mark.parametrize(

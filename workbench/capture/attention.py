@@ -100,7 +100,7 @@ class AttentionRecorder:
             lse = _log_sum_exp(query, key, window, scale)
         if self.wanted.states:
             kept.queries.append(query[self.heads].cpu())
-            kept.keys.append(key[:, -n:].cpu())
+            kept.keys.append(key[:, -n:].clone().cpu())  # a view would hold every key before them too
             kept.sums.append(lse[self.heads].cpu())
         if self._summarised:
             if kept.mass is None:
@@ -192,8 +192,10 @@ class AttentionRecorder:
         return row if found else None
 
     def result(self, tokens: int) -> AttentionResult:
-        """Everything recorded over the ``tokens`` positions that were read."""
+        """Everything recorded over the ``tokens`` positions that were read; no arrays when none was."""
         found = AttentionResult(self.layers, self.heads, self.block, self._scale, self._window, self.reach)
+        if not tokens:
+            return found
         blocks = -(-tokens // self.block)
         sizes = torch.full((blocks,), float(self.block))
         sizes[-1] = tokens - self.block * (blocks - 1)

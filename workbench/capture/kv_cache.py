@@ -23,18 +23,24 @@ class KVCacheResult:
 
 
 def measure(cache: Cache) -> KVCacheResult:
-    """The state of ``cache`` now. A sliding layer of window W stores W - 1 positions: the next query brings its own."""
+    """The state of ``cache`` now. A sliding layer of window W stores W - 1 positions: the next query brings its own.
+    A cache that was never written to has no key-value heads yet: its norms are of shape (layer, 0, 0)."""
     layers = cache.layers
     logical = [int(layer.get_seq_length()) for layer in layers]
-    shape = (len(layers), layers[0].keys.shape[1], max(logical))
+    empty = layers[0].keys is None
+    shape = (len(layers), 0 if empty else layers[0].keys.shape[1], max(logical))
     norms = {name: np.full(shape, np.nan, np.float32) for name in ("keys", "values")}
     stored, sizes, capacities = [], [], []
     for i, layer in enumerate(layers):
+        capacities.append(layer.sliding_window - 1 if getattr(layer, "is_sliding", False) else -1)
+        if empty:
+            stored.append(0)
+            sizes.append(0)
+            continue
         stored.append(layer.keys.shape[2])
         sizes.append(
             layer.keys.numel() * layer.keys.element_size() + layer.values.numel() * layer.values.element_size()
         )
-        capacities.append(layer.sliding_window - 1 if getattr(layer, "is_sliding", False) else -1)
         for name, norm in norms.items():
             norm[i, :, logical[i] - stored[i] : logical[i]] = getattr(layer, name)[0].float().norm(dim=-1).cpu().numpy()
     counts = (np.array(values, np.int64) for values in (sizes, logical, stored, capacities))

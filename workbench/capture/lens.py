@@ -98,7 +98,7 @@ class LensRecorder:
         positions = [p for at, _ in self._waiting for p in at]
         rows = torch.cat([kept for _, kept in self._waiting], 1)
         ready = sum(p < before for p in positions)
-        self._waiting = [(positions[ready:], rows[:, ready:])] if ready < len(positions) else []
+        self._waiting = [(positions[ready:], rows[:, ready:].clone())] if ready < len(positions) else []
         if not ready:
             return
         targets = torch.tensor([self._ids[p + 1] if p + 1 < len(self._ids) else -1 for p in positions[:ready]])
@@ -115,7 +115,10 @@ class LensRecorder:
         parts = {
             name: np.concatenate([part[name].numpy() for _, part in self._done], 1)
             if self._done
-            else np.zeros((len(self.layers), 0) + ((self.top_k,) if name.startswith("top") else ()), np.float32)
+            else np.zeros(
+                (len(self.layers), 0) + ((self.top_k,) if name.startswith("top") else ()),
+                np.int32 if name in ("top_ids", "target_rank") else np.float32,
+            )
             for name in ("top_ids", "top_logprobs", "entropy", "kl", "target_rank", "target_logprob")
         }
         return LensResult(self.layers, positions, np.array(targets, np.int32), **parts)

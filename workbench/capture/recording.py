@@ -14,6 +14,7 @@ from workbench.capture.attention import AttentionRecorder, AttentionResult
 from workbench.capture.kv_cache import KVCacheResult, measure
 from workbench.capture.lens import LensRecorder, LensResult
 from workbench.capture.request import Capture
+from workbench.errors import CaptureError
 
 _PENDING = 32  # decoding steps whose attention is worked out together
 
@@ -54,6 +55,10 @@ class Recording:
 
     def __init__(self, capture: Capture, module: Any, prompt: int, total: int) -> None:
         config = module.config
+        if not isinstance(capture, Capture):
+            raise CaptureError(
+                f"The capture is {capture!r}", expected="a Capture", remedy="Write Capture(attention=..., lens=...)"
+            )
         capture.check(_Shape(config), prompt, total - prompt)
         self.capture = capture
         self._read = 0
@@ -112,7 +117,7 @@ class Recording:
             if window is None:  # a full cache still holds every key when the queries are worked out
                 waiting.first_keys = key
             else:
-                waiting.new_keys.append(key[:, -1:])
+                waiting.new_keys.append(key[:, -1:].clone())  # a view would hold this step's whole window of keys
 
     def residual(self, layer: int, hidden: Tensor) -> None:
         if self._lens:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +38,11 @@ class AttentionCapture:
     recent: int = 32
     reach: int | None = None
 
+    def __post_init__(self) -> None:
+        _settle(self, "layers", "heads", "rows", "pool", "sink_tokens", "recent", "reach")
+        for name in ("statistics", "states"):
+            object.__setattr__(self, name, bool(getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class LensCapture:
@@ -50,6 +56,9 @@ class LensCapture:
     positions: Positions = "generated"
     top_k: int = 5
 
+    def __post_init__(self) -> None:
+        _settle(self, "layers", "positions", "top_k")
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -60,6 +69,13 @@ class Capture:
     attention: AttentionCapture | None = field(default_factory=AttentionCapture)
     lens: LensCapture | None = field(default_factory=LensCapture)
     kv_cache: bool = True
+
+    def __post_init__(self) -> None:
+        for name, kind in (("attention", AttentionCapture), ("lens", LensCapture)):
+            part = getattr(self, name)
+            if part is not None and not isinstance(part, kind):
+                raise CaptureError(f"{name} is {part!r}", expected=f"{kind.__name__}(...), or None to leave it out")
+        object.__setattr__(self, "kv_cache", bool(self.kv_cache))
 
     @classmethod
     def nothing(cls) -> Capture:
@@ -96,18 +112,19 @@ class Capture:
     def check(self, model: Any, tokens: int, new_tokens: int = 0) -> None:
         """Raise CaptureError when a layer, head or position does not exist or the results would be too large."""
         if (wanted := self.attention) is not None:
-            choose(wanted.layers, model.layers, "layer")
-            choose(wanted.heads, model.heads, "head")
+            _some(choose(wanted.layers, model.layers, "layer"), "layer of attention", "attention=None")
+            _some(choose(wanted.heads, model.heads, "head"), "head", "attention=None")
             if wanted.rows is not None:
                 chosen(wanted.rows, tokens, "row")
-            for name, least in (("pool", 0), ("sink_tokens", 1), ("recent", 1)):
-                if getattr(wanted, name) < least:
-                    raise CaptureError(f"{name} is {getattr(wanted, name)}", expected=f"an integer of at least {least}")
+            for name, least in (("pool", 0), ("sink_tokens", 1), ("recent", 1), ("reach", 1)):
+                value = getattr(wanted, name)
+                if not (_whole(value) and least <= value < 2**31) and not (name == "reach" and value is None):
+                    raise CaptureError(f"{name} is {value!r}", expected=f"an integer of at least {least}, below 2^31")
         if self.lens is not None:
-            choose(self.lens.layers, model.layers + 1, "lens layer")
+            _some(choose(self.lens.layers, model.layers + 1, "lens layer"), "layer of the lens", "lens=None")
             chosen(self.lens.positions, tokens, "position")
-            if not 1 <= self.lens.top_k <= 100:
-                raise CaptureError(f"top_k is {self.lens.top_k}", expected="1 to 100 tokens a layer and position")
+            if not _whole(self.lens.top_k) or not 1 <= self.lens.top_k <= 100:
+                raise CaptureError(f"top_k is {self.lens.top_k!r}", expected="1 to 100 tokens a layer and position")
         parts = self.bytes(model, tokens, new_tokens)
         if sum(parts.values()) > LARGEST_RESULT:
             worst = max(parts, key=parts.__getitem__)
@@ -117,6 +134,8 @@ class Capture:
                 "lens": 'Use fewer positions (positions="generated") or layers',
                 "states": "Keep fewer layers or set states=False",
             }
+            if wanted is not None and wanted.rows in ("last", "generated"):
+                remedies["rows"] = "Keep one row (rows=[-1]), fewer layers, or generate fewer tokens"
             raise CaptureError(
                 f"This capture would hold {sum(parts.values()) / 1024**3:.1f} GiB, "
                 f"{parts[worst] / 1024**3:.1f} of it {worst}",
@@ -137,10 +156,13 @@ def choose(wanted: Choice, size: int, noun: str) -> list[int]:
             raise CaptureError(f'{noun}s are "{wanted}"', expected=f'"all", integers or a slice of 0 to {size - 1}')
         return list(range(size))
     if isinstance(wanted, slice):
-        return list(range(size))[wanted]
-    picked = [wanted] if isinstance(wanted, int) else list(wanted)
+        try:
+            return sorted(range(size)[wanted])
+        except (TypeError, ValueError):  # ends that are no numbers, a step of 0
+            raise CaptureError(f"{noun}s are {wanted}", expected="a slice of whole numbers") from None
+    picked: list[Any] = list(wanted) if isinstance(wanted, list | tuple | range) else [wanted]
     for index in picked:
-        if not isinstance(index, int) or not -size <= index < size:
+        if not _whole(index) or not -size <= index < size:
             raise CaptureError(
                 f"{noun} {index} does not exist",
                 expected=f"{noun}s 0 to {size - 1}",
@@ -160,7 +182,38 @@ def chosen(wanted: Positions, tokens: int, noun: str) -> set[int] | None:
 
 def count(wanted: Positions, tokens: int, new_tokens: int) -> int:
     """How many positions `chosen` names in a run that reads ``tokens`` and generates up to ``new_tokens``."""
-    if wanted == "all":
+    if isinstance(wanted, str) and wanted == "all":
         return tokens + new_tokens
     picked = chosen(wanted, tokens, "position")
     return len(picked or ()) + (new_tokens if isinstance(wanted, str) else 0)
+
+
+def _settle(part: Any, *names: str) -> None:
+    """Make the numbers of these fields Python's own, as numpy and torch give them too; what is none stays, and `check`
+    refuses it. An iterator would be used up by the first look at it."""
+    for name in names:
+        value = getattr(part, name)
+        if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", None) != 0:
+            value = [_number(item) for item in value]
+        elif isinstance(value, slice):
+            value = slice(_number(value.start), _number(value.stop), _number(value.step))
+        else:
+            value = _number(value)
+        object.__setattr__(part, name, value)
+
+
+def _number(value: Any) -> Any:
+    """``value`` as an int where it is a whole number; True and False are none."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _some(picked: list[int], noun: str, without: str) -> None:
+    if not picked:
+        raise CaptureError(f"No {noun} is chosen", expected="at least one", remedy=f"Set {without} to record none")

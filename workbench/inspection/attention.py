@@ -118,6 +118,8 @@ class Attention:
                 expected=f"AttentionCapture(states=True) and at most {limit} tokens",
                 remedy="Use .map, or .row for single queries",
             )
+        if head not in self.heads:
+            raise CaptureError(f"Head {head} was not captured", expected=f"one of {self.heads}")
         i, h = self._layer(layer), self.heads.index(head)
         index = np.arange(read)
         seen = index[None] <= index[:, None]
@@ -144,7 +146,7 @@ class Attention:
 
     @staticmethod
     def _check(position: int, length: int, meaning: str) -> None:
-        if not 0 <= position < length:
+        if not isinstance(position, int | np.integer) or not 0 <= position < length:
             raise CaptureError(
                 f"Position {position} has no attention", expected=f"0 to {length - 1}, the positions {meaning}"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from inspect import GEN_CLOSED, GEN_RUNNING, getgeneratorstate
 
 from workbench.capture.recording import Recording
 from workbench.capture.request import Capture
@@ -35,7 +36,7 @@ class Run:
         self.steps: list[Step] = []
         self._iterator = self._decoding.steps()
         self._inspection: Inspection | None = None
-        self._over = False
+        self._failure: str | None = None
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -43,8 +44,11 @@ class Run:
     def __next__(self) -> Step:
         try:
             step = next(self._iterator)
-        except BaseException:
-            self._over = True
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if getgeneratorstate(self._iterator) == GEN_CLOSED:
+                self._failure = type(error).__name__  # the error itself would keep the forward's tensors
             raise
         self.steps.append(step)
         return step
@@ -61,22 +65,29 @@ class Run:
 
     @property
     def tokens_per_second(self) -> float:
-        """New tokens a second of decoding so far; 0 before the first."""
-        seconds = self._decoding.seconds["decode"]
-        return len(self.steps) / seconds if seconds > 0 else 0.0
+        """New tokens a second of decoding so far; the first comes with the prefill and is not counted, so 0 before the
+        second."""
+        seconds, decoded = self._decoding.seconds["decode"], len(self.steps) - 1
+        return decoded / seconds if seconds > 0 and decoded > 0 else 0.0
 
     def close(self) -> None:
-        """Stop here: what was generated stays inspectable."""
-        self.stop.set()
+        """Stop here: what was generated stays inspectable. A step another thread is waiting for is the last."""
+        if getgeneratorstate(self._iterator) == GEN_RUNNING:
+            self.stop.set()
+            return
         self._iterator.close()
-        self._over = True
         if self._decoding.finish_reason is None:
             self._decoding.finish_reason = "stopped"
 
     @property
     def inspection(self) -> Inspection:
-        """The result; WorkbenchError while the run is still going on."""
+        """The result; WorkbenchError while the run is still going on, and when an error ended it: what was captured
+        then breaks off in the middle of a forward. ``steps`` and ``text`` still hold the reply so far."""
         if self._inspection is None:
+            if self._failure is not None:
+                raise WorkbenchError(
+                    f"The run was broken off by {self._failure}", expected="a run that ended", remedy="Run it again"
+                )
             if self._decoding.finish_reason is None:
                 raise WorkbenchError(
                     "The run is not over",

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from workbench.capture.attention import STATISTICS
 from workbench.errors import FileFormatError
 from workbench.inspection.inspection import SCHEMA, Inspection, Record
+from workbench.models.checkpoint import first_line
 
 KEY = "mistral-workbench.inspection"
 LARGEST_FILE = 8 * 1024**3
@@ -46,23 +46,31 @@ _SHAPES: dict[str, str] = {
     "kv_cache.key_norm": "CVS",
     "kv_cache.value_norm": "CVS",
 }
+_LARGEST = 2**31 - 1
+_MOST_LAYERS = 4096  # of layers or heads; views divide their budgets by them
 _WHOLE = ("ids", "positions", "position", "token_id", "rank", "top_ids", "row_positions", "target_ids", "target_rank",
           "bytes", "logical_length", "physical_length", "capacity")  # fmt: skip
 
 
 def save(inspection: Inspection, path: str | Path) -> Path:
-    """Write ``inspection`` to ``path``; the file appears whole or not at all."""
+    """Write ``inspection`` to ``path``; the file appears whole or not at all. FileFormatError when it cannot be."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileFormatError(f"The folder of {path.name} does not exist", remedy="Create it or choose another one")
     arrays = {name: np.ascontiguousarray(values) for name, values in inspection.arrays.items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
         save_file(arrays, temporary, metadata={KEY: inspection.record.model_dump_json()})
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner reads
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise FileFormatError(f"{path.name} cannot be written: {reason}", remedy="Choose another place") from None
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
     return path
 
 
@@ -110,7 +118,10 @@ def _record(text: str, name: str, arrays: dict[str, np.ndarray]) -> Record:
                 remedy="Open it with the version of the workbench that wrote it",
             )  # fmt: skip
         record = Record.model_validate(fields)
-    except (ValidationError, json.JSONDecodeError, RecursionError):
+        json.dumps(fields, ensure_ascii=False).encode()  # a lone surrogate can be neither shown nor written again
+    except FileFormatError:
+        raise
+    except (ValueError, RecursionError):  # no JSON, numbers of thousands of digits, fields of wrong types
         raise FileFormatError(f"The record of {name} is damaged", remedy=_AGAIN) from None
     if problem := _disagreement(record, arrays):
         raise FileFormatError(f"{name} contradicts itself: {problem}", remedy=_AGAIN)
@@ -134,7 +145,8 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
     needed += [name for name in _SHAPES if name.startswith("lens.")] if record.lens is not None else []
     if any(name.startswith("kv_cache.") for name in arrays):
         needed += [name for name in _SHAPES if name.startswith("kv_cache.")]
-    for first, second in (("rows", "row_positions"), ("queries", "keys"), ("queries", "lse"), ("received", "entropy")):
+    pairs = [("rows", "row_positions"), ("queries", "keys"), ("queries", "lse")]
+    for first, second in [*pairs, *(("received", name) for name in STATISTICS)]:
         if f"attention.{first}" in arrays:
             needed.append(f"attention.{second}")
     if missing := [name for name in needed if name not in arrays]:
@@ -144,9 +156,58 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
     for field, size in counts.items():
         if len(getattr(record, field)) != size:
             return f"{field} has {len(getattr(record, field))} entries, not {size}"
-    if record.prompt_length + new != total or sizes.get("P", 0) > total:
+    if record.prompt_length + new != total or max(sizes.get(letter, 0) for letter in "PSB") > total:
         return "the lengths of prompt and reply do not add up"
-    return _bad_facts(record, sizes) or _bad_positions(arrays, total)
+    return (
+        _bad_model(record.model)
+        or _bad_provenance(record.provenance)
+        or _bad_facts(record, sizes)
+        or _bad_positions(arrays, total)
+        or _bad_lengths(arrays, total, sizes.get("P"))
+    )
+
+
+def _bad_model(model: dict[str, Any]) -> str | None:
+    """What views and captions read of the model."""
+    for field in ("name", "dtype", "device"):
+        if not isinstance(model.get(field), str):
+            return f"the model has no {field}"
+    for field, most in (("layers", _MOST_LAYERS), ("heads", _MOST_LAYERS), ("kv_heads", _MOST_LAYERS),
+                        ("context", _LARGEST), ("kv_bytes_per_token", _LARGEST), ("window", _LARGEST)):  # fmt: skip
+        value = model.get(field)
+        if not _counts(value, 1, most) and not (field == "window" and value is None):
+            return f"the model's {field} is {repr(value)[:40]}"
+    if not _number(model.get("theta")):
+        return "the model has no theta"
+    return None
+
+
+def _bad_provenance(found: dict[str, Any]) -> str | None:
+    """What reports and the command line read of the settings."""
+    settings, versions = found.get("settings", {}), found.get("versions", {})
+    if not isinstance(settings, dict) or not isinstance(versions, dict):
+        return "the provenance is incomplete"
+    sampling = settings.get("sampling")
+    if sampling is None:
+        return None
+    if not isinstance(sampling, dict) or not all(_number(sampling.get(name)) for name in ("temperature", "seed")):
+        return "the sampling settings are incomplete"
+    return None
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e30
+
+
+def _counts(value: Any, least: int, most: int = _LARGEST) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _indices(values: Any, size: int) -> bool:
+    """A list of whole numbers below ``size``, ascending, none twice."""
+    if not isinstance(values, list) or not all(_counts(value, 0, size - 1) for value in values):
+        return False
+    return values == sorted(set(values))
 
 
 def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
@@ -154,19 +215,23 @@ def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
     if facts is not None:
         for field, letter in (("layers", "L"), ("heads", "H")):
             listed = facts.get(field)
-            if not isinstance(listed, list) or not all(isinstance(i, int) and i >= 0 for i in listed):
-                return f"attention {field} are no list of numbers"
+            if not isinstance(listed, list) or not listed or not _indices(listed, record.model[field]):
+                return f"attention {field} are no list of the model's {field}"
             if sizes.get(letter, len(listed)) != len(listed):
                 return f"attention {field} do not fit the arrays"
-        whole = [facts.get("block"), facts.get("group"), facts.get("window") or 1]
-        if not all(isinstance(i, int) and i > 0 for i in whole) or not isinstance(facts.get("scale"), float):
+        window = 1 if facts.get("window") is None else facts["window"]
+        whole = [facts.get("block"), facts.get("group"), window]
+        if not all(_counts(value, 1) for value in whole) or not isinstance(facts.get("scale"), float):
             return "the attention facts are incomplete"
-        if not isinstance(facts.get("meaning"), dict):
+        meaning = facts.get("meaning")
+        if not isinstance(meaning, dict) or not all(_counts(value, 1) for value in meaning.values()):
             return "the attention facts are incomplete"
         if "K" in sizes and facts["heads"] and max(facts["heads"]) // facts["group"] >= sizes["K"]:
             return "attention heads do not fit the stored keys"
-    if record.lens is not None and len(record.lens.get("layers") or ()) != sizes.get("E"):
-        return "lens layers do not fit the arrays"
+    if record.lens is not None:
+        layers = record.lens.get("layers")
+        if not layers or not _indices(layers, record.model["layers"] + 1) or len(layers) != sizes.get("E"):
+            return "lens layers do not fit the arrays"
     return None
 
 
@@ -175,4 +240,15 @@ def _bad_positions(arrays: dict[str, np.ndarray], total: int) -> str | None:
         values = arrays.get(name)
         if values is not None and len(values) and (values.min() < 0 or values.max() >= total):
             return f"{name} lie outside the text"
+    return None
+
+
+def _bad_lengths(arrays: dict[str, np.ndarray], total: int, read: int | None) -> str | None:
+    logical, stored = (arrays.get(f"kv_cache.{name}_length") for name in ("logical", "physical"))
+    if logical is None or stored is None:
+        return None
+    if not len(logical) or stored.min() < 0 or (stored > logical).any() or logical.max() > total:
+        return "the lengths of the cache do not add up"
+    if read is not None and logical.max() != read:
+        return "the lengths of the cache do not add up"
     return None

@@ -1,5 +1,5 @@
 // Attention of one run: all heads of a layer on one canvas, one large map, and what the selected token reads / who reads it.
-// Payload: {run, model, length, tokens, prompt_length, layers, heads, kv_heads, window, block, captured, note}.
+// Payload: {run, model, length, tokens, prompt_length, layers, heads, head_names, kv_heads, window, block, captured, note}.
 // options.source.layer(layer) -> {map: packed uint8 (heads, q, k), scale, statistics: {name: [per head]}, sink_tokens} ; value = scale * (u / 255)^2
 // options.source.row(token, layer) -> {reads: packed (heads, token + 1)|null, readers: packed (heads, length - token)|null, exact, note}
 // Packed rows are float32, or uint16 holding 65535 * sqrt(p). All positions are absolute token positions.
@@ -112,7 +112,7 @@ export function draw(element, payload, options = {}) {
   element.replaceChildren(bar, maps, ribbon, lists, message);
 
   const quoted = (i) => `“${short(payload.tokens[i], 14)}”`;
-  const headName = () => (head < 0 ? "mean of all heads" : `head ${head}`);
+  const headName = () => (head < 0 ? "mean of all heads" : `head ${payload.head_names[head]}`);
 
   async function setLayer(next, tell) {
     layer = Math.max(0, Math.min(payload.layers - 1, next));
@@ -200,7 +200,7 @@ export function draw(element, payload, options = {}) {
       context.fillRect(x, y + label, side, side);
       context.drawImage(bitmap(matrix(piece, shown, hideSink), q, k, side * (window.devicePixelRatio || 1)), x, y + label, side, side);
       context.fillStyle = color(shown === head ? "accent" : "muted");
-      if (label) context.fillText(shown < 0 ? "mean" : `head ${shown}`, x, y);
+      if (label) context.fillText(shown < 0 ? "mean" : `head ${payload.head_names[shown]}`, x, y);
       if (shown === head) {
         context.strokeStyle = color("accent");
         context.lineWidth = 2;
@@ -421,7 +421,7 @@ export function draw(element, payload, options = {}) {
   function list(title, shares, offset, hint) {
     const box = make("section", { class: "wb-list" }, make("h4", { text: title, title: hint }));
     if (!shares) {
-      box.append(make("p", { class: "wb-message", text: "Not kept in this recording." }));
+      box.append(make("p", { class: "wb-message", text: "Not kept in this run; ask again to see it." }));
       return box;
     }
     const order = [...shares.keys()].filter((i) => shares[i] > 0.0005).sort((a, b) => shares[b] - shares[a]).slice(0, LISTED);

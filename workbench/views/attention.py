@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import CaptureError
-from workbench.views.arrays import number, pack_exact_shares, pack_shares
+from workbench.views.arrays import Packed, number, pack_exact_shares, pack_shares
 
 if TYPE_CHECKING:
     from workbench.inspection import Inspection
@@ -21,8 +21,10 @@ MAP_BYTES = 640 * 1024
 
 def pack(inspection: Inspection, run: str = "", most_bytes: int = MAP_BYTES) -> dict[str, Any]:
     """What `attention.js` needs before any layer: shape, tokens, window, tokens a map cell (``block``) when a layer's
-    maps may take ``most_bytes``."""
-    captured = inspection.attention is not None and inspection.attention.map is not None
+    maps may take ``most_bytes``. ``heads`` counts the captured heads; ``head_names`` are their places in the model."""
+    attention = inspection.attention
+    captured = attention is not None and attention.map is not None
+    names = attention.heads if attention is not None else list(range(int(inspection.model["heads"])))
     return {
         "run": run,
         "model": inspection.model["name"],
@@ -30,7 +32,8 @@ def pack(inspection: Inspection, run: str = "", most_bytes: int = MAP_BYTES) -> 
         "tokens": [str(piece) for piece in inspection.tokens],
         "prompt_length": int(inspection.prompt_length),
         "layers": int(inspection.model["layers"]),
-        "heads": int(inspection.model["heads"]),
+        "heads": len(names),
+        "head_names": [int(name) for name in names],
         "kv_heads": int(inspection.model["kv_heads"]),
         "window": inspection.model["window"],
         "block": _block(inspection, most_bytes) if captured else 1,
@@ -51,13 +54,14 @@ def pack_layer(inspection: Inspection, layer: int, most_bytes: int = MAP_BYTES) 
         kept = ", ".join(str(int(one)) for one in attention.map.layer.values)
         raise CaptureError(f"layer {layer} was not captured", expected=f"one of the layers {kept}")
     maps = np.asarray(attention.map.sel(layer=layer).values, np.float32)
-    maps = pool(maps, _pooling(inspection, most_bytes))
+    sizes = _block_sizes(inspection)
+    maps = pool(maps, _pooling(inspection, most_bytes), sizes)
     statistics: dict[str, list[float | None]] = {}
     if attention.statistics is not None:
         known = attention.statistics.sel(layer=layer)
         for name in SHOWN_STATISTICS:
             if name in known:
-                statistics[name] = [number(value) for value in known[name].mean("query_block", skipna=True).values]
+                statistics[name] = [number(value) for value in np.average(known[name].values, axis=-1, weights=sizes)]
     sink = attention.statistics.attrs.get("sink_tokens", 1) if attention.statistics is not None else 1
     return {"layer": layer, "map": pack_shares(maps), "scale": 1.0, "statistics": statistics, "sink_tokens": int(sink)}
 
@@ -84,26 +88,46 @@ def pack_row(inspection: Inspection, token: int, layer: int, most_bytes: int = R
         found["readers"] = pack_exact_shares(
             np.asarray(attention.column(token, layer))[:, -(length - token) :], most_bytes
         )
-    except CaptureError as error:
-        found["note"] = found["note"] or str(error)
+    except CaptureError:
+        found["readers"] = _known_readers(inspection, token, layer, most_bytes)
+        if found["readers"] is not None:
+            found["note"] = "Kept of this run are the exact rows of its reply: readers are counted among those only."
     return found
+
+
+def _known_readers(inspection: Inspection, token: int, layer: int, most_bytes: int) -> Packed | None:
+    """Column ``token`` (head, length - token) as far as rows were kept, 0 elsewhere; None without rows."""
+    assert inspection.attention is not None
+    rows = inspection.attention.rows
+    if rows is None or layer not in inspection.attention.layers:
+        return None
+    known = rows.sel(layer=layer)
+    column = np.zeros((known.sizes["head"], read_length(inspection) - token), np.float32)
+    for place, query in enumerate(int(q) for q in known["query"].values):
+        if query >= token:
+            column[:, query - token] = known.values[:, place, token]
+    return pack_exact_shares(column, most_bytes)
 
 
 def read_length(inspection: Inspection) -> int:
     """Tokens that went through the layers: all but a last generated one, which was never fed back."""
     if inspection.kv_cache is not None:
         return int(inspection.kv_cache.logical_length.max())
+    if inspection.attention is not None and inspection.attention.rows is not None:
+        return int(inspection.attention.rows.sizes["key"])
     generated = len(inspection.ids) - int(inspection.prompt_length)
     return len(inspection.ids) - (1 if generated > 0 else 0)
 
 
-def pool(maps: np.ndarray, factor: int) -> np.ndarray:
-    """Maps (head, q, k) with ``factor`` blocks made one a side: mean over queries, sum over keys."""
+def pool(maps: np.ndarray, factor: int, sizes: np.ndarray | None = None) -> np.ndarray:
+    """Maps (head, q, k) with ``factor`` blocks made one a side: mean over queries, sum over keys. ``sizes`` (q,) are
+    the queries of each block, for a last one with fewer; 1 each by default."""
     if factor == 1:
         return maps
     heads, rows, columns = maps.shape
-    wide = np.pad(maps, ((0, 0), (0, -rows % factor), (0, -columns % factor)))
-    counts = np.minimum(factor, rows - np.arange(0, rows, factor))
+    sizes = np.ones(rows) if sizes is None else sizes
+    wide = np.pad(maps * sizes[:, None], ((0, 0), (0, -rows % factor), (0, -columns % factor)))
+    counts = np.add.reduceat(sizes, np.arange(0, rows, factor))
     by_query = wide.reshape(heads, -1, factor, wide.shape[2]).sum(2) / counts[None, :, None]
     return by_query.reshape(heads, by_query.shape[1], -1, factor).sum(3)
 
@@ -113,7 +137,7 @@ def _pooling(inspection: Inspection, most_bytes: int) -> int:
     assert inspection.attention.map is not None
     _, heads, rows, columns = inspection.attention.map.shape
     factor = 1
-    while heads * -(-rows // factor) * -(-columns // factor) > most_bytes:
+    while factor < rows and heads * -(-rows // factor) * -(-columns // factor) > most_bytes:
         factor += 1
     return factor
 
@@ -122,3 +146,13 @@ def _block(inspection: Inspection, most_bytes: int) -> int:
     assert inspection.attention is not None
     assert inspection.attention.map is not None
     return int(inspection.attention.map.attrs["block"]) * _pooling(inspection, most_bytes)
+
+
+def _block_sizes(inspection: Inspection) -> np.ndarray:
+    """Queries (query_block,) of each block of the map: the last one may have fewer."""
+    assert inspection.attention is not None
+    assert inspection.attention.map is not None
+    blocks, block = inspection.attention.map.shape[2], inspection.attention.block
+    sizes = np.full(blocks, float(block))
+    sizes[-1] = min(max(read_length(inspection) - block * (blocks - 1), 1), block)
+    return sizes

@@ -79,7 +79,7 @@ export function draw(element, payload, options = {}) {
     const values = unpack(packed);
     const [rows, columns] = packed.shape;
     const [low, high] = range(values);
-    const width = Math.max(200, maps.clientWidth - 44);
+    const width = Math.max(200, maps.clientWidth - 52);
     const line = Math.max(6, Math.min(16, 150 / rows));
     const canvas = make("canvas", { class: "wb-norms", role: "img", "aria-label": `${title} by layer and position` });
     const context = sized(canvas, width, rows * line);
@@ -147,16 +147,16 @@ export function draw(element, payload, options = {}) {
     const width = Math.max(220, Math.min(own.clientWidth, 460));
     const height = 96;
     const most = Math.max(...keys.filter((v) => !Number.isNaN(v)), ...values.filter((v) => !Number.isNaN(v)), 1e-6);
-    const group = (width - 30) / rows;
+    const group = (width - 42) / rows;
     const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Key and value norm of the selected token by layer" });
     for (let l = 0; l < rows; l++) {
-      const x = 28 + l * group;
+      const x = 40 + l * group;
       const thick = Math.max(1, group * 0.36);
       if (!Number.isNaN(keys[l])) picture.append(svg("rect", { x, y: 74 - (64 * keys[l]) / most, width: thick, height: (64 * keys[l]) / most, class: "wb-reads" }));
       if (!Number.isNaN(values[l])) picture.append(svg("rect", { x: x + thick + 1, y: 74 - (64 * values[l]) / most, width: thick, height: (64 * values[l]) / most, class: "wb-readers" }));
       if (rows <= 16 || l % 4 === 0) picture.append(svg("text", { x: x + thick, y: 88, "text-anchor": "middle", class: "wb-tick", text: String(l) }));
     }
-    picture.append(svg("line", { x1: 24, x2: width, y1: 74, y2: 74, class: "wb-axis" }), svg("text", { x: 20, y: 14, "text-anchor": "end", class: "wb-tick", text: most.toFixed(1) }));
+    picture.append(svg("line", { x1: 36, x2: width, y1: 74, y2: 74, class: "wb-axis" }), svg("text", { x: 32, y: 14, "text-anchor": "end", class: "wb-tick", text: most.toFixed(1) }));
     own.append(picture, make("p", { class: "wb-keyline" }, make("i", { class: "wb-swatch wb-swatch-a" }), "key norm", make("i", { class: "wb-swatch wb-swatch-b" }), "value norm, by layer"));
   }
 

@@ -51,4 +51,4 @@ def _by_column(norms: np.ndarray, stride: int, length: int) -> np.ndarray:
     wide[:, :, : norms.shape[2]] = norms
     with warnings.catch_warnings():  # a column whose tokens are all evicted has no mean: NaN is the answer
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmean(wide.reshape(norms.shape[0], norms.shape[1], -1, stride), axis=(1, 3))
+        return np.nanmean(wide.reshape(*norms.shape[:2], wide.shape[2] // stride, stride), axis=(1, 3))

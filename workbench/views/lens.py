@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import CaptureError
-from workbench.views.arrays import Packed, pack_array
+from workbench.views.arrays import Packed, number, pack_array
 
 if TYPE_CHECKING:
     from workbench.inspection import Inspection
@@ -55,7 +55,7 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
         "positions": [int(position) for position in part.position.values],
         "targets": [name(int(target)) if target >= 0 else None for target in targets],
         "top": [
-            [[[name(int(i)), round(float(p), 5)] for i, p in zip(a, b, strict=True)] for a, b in zip(x, y, strict=True)]
+            [[[name(int(i)), number(p, 5)] for i, p in zip(a, b, strict=True)] for a, b in zip(x, y, strict=True)]
             for x, y in zip(ids, shares, strict=True)
         ],
         "hit": np.where(hits.any(-1), hits.argmax(-1), -1).tolist(),

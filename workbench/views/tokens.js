@@ -162,6 +162,7 @@ export function draw(element, payload, options = {}) {
   strip.addEventListener("pointerleave", () => tip.hide());
   rebuild();
   if (selected !== null && selected !== undefined) mark(selected);
+  else strip.scrollTop = strip.scrollHeight; // the reply, not the first of a thousand prompt tokens
 
   return {
     colour,
