@@ -15,12 +15,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import gradio as gr
 
 import workbench as wb
-from apps.studio.examples import examples
+from apps.studio.examples import chips, examples
 from apps.studio.exchange import ask
 from apps.studio.recorded import Recorded, opening
 from apps.studio.session import Column, RunStore, Session, Sessions
 from apps.studio.shelf import Shelf, title
 from apps.studio.state import page_state
+from apps.studio.strip import Strip
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import WorkbenchError
 from workbench.views import answer, bundle, tokens
@@ -165,7 +166,7 @@ def build(
                         repeat = gr.Button("Regenerate", elem_id="wb-again")
                         clearer = gr.Button("Clear", elem_id="wb-clear")
                 with gr.Row(elem_id="wb-chips"):
-                    chips = [(gr.Button(one.title, size="sm"), one.text) for one in examples()]
+                    offered = [(gr.Button(one.title, size="sm"), one.question) for one in chips(examples())]
                 with gr.Accordion("Sampling settings", open=False, elem_id="wb-settings"):
                     settings = _settings(new_tokens)
             with gr.Column(scale=11, min_width=330, elem_id="wb-right"):
@@ -184,7 +185,7 @@ def build(
             for name, event, source in (
                 ("ask", sender.click, composer),
                 ("ask_by_key", composer.submit, composer),
-                *((f"example_{i}", chip.click, gr.State(text)) for i, (chip, text) in enumerate(chips)),
+                *((f"example_{i}", chip.click, gr.State(text)) for i, (chip, text) in enumerate(offered)),
             )
         ]
         asked.append(repeat.click(again, settings, outputs, api_name="again", api_visibility="private", **model_work))
@@ -205,11 +206,11 @@ class _Opening:
     def __init__(self, shelf: Shelf, runs: RunStore, recorded: Recorded | None) -> None:
         self.shelf = shelf
         self.recorded = recorded if recorded and set(shelf.names) <= set(recorded.runs) else None
-        self.strips: dict[str, dict[str, Any]] = {}
+        self.strips: dict[str, Strip] = {}
         if self.recorded:
             for name in shelf.names:
                 runs.pin(f"recorded-{name}", self.recorded.runs[name])
-                self.strips[name] = tokens.pack(self.recorded.runs[name], f"recorded-{name}")
+                self.strips[name] = Strip.of(tokens.pack(self.recorded.runs[name], f"recorded-{name}"))
 
     def session(self, owner: str) -> Session:
         session = Session(owner, {name: Column(name) for name in self.shelf.names}, list(self.shelf.names))
@@ -219,12 +220,11 @@ class _Opening:
             )
             for name, column in session.columns.items():
                 found = self.recorded.runs[name]
-                column.conversation = wb.Conversation.of(
-                    [{"role": "user", "content": self.recorded.question}, {"role": "assistant", "content": found.reply}]
-                )
+                reply = {"role": "assistant", "content": found.reply}
+                column.conversation = wb.Conversation.of([*self.recorded.messages, reply])
                 column.run, column.strip, column.facts = f"recorded-{name}", self.strips[name], found.model
                 column.used = len(found.ids)
-                column.footers = {1: f"recorded · {len(found.steps)} tokens, greedy"}
+                column.footers = {len(self.recorded.messages): f"recorded · {len(found.steps)} tokens, greedy"}
             self.select(session)
         return session
 
@@ -237,7 +237,7 @@ class _Opening:
         """Preselect the first token of the first shown reply."""
         column = session.columns[session.shown[0]]
         if column.run and column.strip:
-            session.select(column.run, min(column.strip["prompt_length"], len(column.strip["ids"]) - 1))
+            session.select(column.run, min(column.strip.prompt_length, column.used - 1))
 
 
 def _settings(new_tokens: int) -> list[Any]:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import workbench as wb
 from apps.studio.session import Column, RunStore, Session
 from apps.studio.shelf import Shelf
+from apps.studio.strip import Strip, line
 from workbench.errors import WorkbenchError
 from workbench.views import tokens
 
 if TYPE_CHECKING:
     from workbench.chat.encoding import EncodedPrompt
 
-TICK = 0.08
-"""Seconds between two updates of the page: 12 a second."""
+TICK = 0.1
+"""Seconds between two updates of the page: 10 a second."""
 MOST_BYTES = 512 * 2**20
 """Of one run's results: a larger capture keeps less."""
 LENS_WORK_CPU, LENS_WORK_GPU = 6e10, 1e13
@@ -163,7 +164,7 @@ def _finish(session: Session, column: Column, runs: RunStore, run: wb.Run, again
     column.conversation = said.add_version(-1, run.text) if again else said.add("assistant", run.text)
     column.footers[len(column.conversation) - 1] = footer(run, sampling)
     column.run, column.live = runs.add(inspection, session.owner), None
-    column.strip = tokens.pack(inspection, column.run)
+    column.strip = Strip.of(tokens.pack(inspection, column.run))
     column.used, column.facts = len(inspection.ids), inspection.model
     if not run.text.strip():
         column.note = "Stopped before the first word." if run.finish_reason == "stopped" else "The reply is empty."
@@ -174,7 +175,9 @@ def _finish(session: Session, column: Column, runs: RunStore, run: wb.Run, again
 
 def footer(run: wb.Run, sampling: wb.Sampling) -> str:
     """Speed, length, seed and settings of a reply in one line."""
-    parts = [f"{run.tokens_per_second:.0f} tokens/s", f"{len(run.steps)} tokens"]
+    speed = run.tokens_per_second  # 0 where the only token came with the prefill
+    parts = [f"{speed:.0f} tokens/s"] if speed else []
+    parts.append(f"{len(run.steps)} tokens")
     if sampling.temperature > 0:
         parts.append(f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, seed {sampling.seed}")
     else:
@@ -183,31 +186,17 @@ def footer(run: wb.Run, sampling: wb.Sampling) -> str:
     return " · ".join(parts + [ends[reason] for reason in [run.finish_reason or ""] if reason in ends])
 
 
-def _live_strip(column: Column, prompt: EncodedPrompt) -> dict[str, Any]:
-    """The strip's payload while the reply is written: the prompt's ids, no probabilities yet."""
-    empty: list[Any] = [None] * len(prompt)
-    return {
-        "run": f"live-{column.model}-{len(column.conversation)}",
-        "live": True,
-        "model": column.model,
-        "prompt_length": len(prompt),
-        "tokens": list(prompt.tokens),
-        "ids": list(prompt.ids),
-        "roles": list(prompt.roles),
-        "logprob": list(empty),
-        "rank": list(empty),
-        "entropy": list(empty),
-        "alternatives": list(empty),
-    }
+def _live_strip(column: Column, prompt: EncodedPrompt) -> Strip:
+    """The strip while the reply is written: the prompt's ids, no probabilities yet."""
+    empty = (None, None, None, None)
+    lines = [line(*token, *empty) for token in zip(prompt.tokens, prompt.ids, prompt.roles, strict=True)]
+    run = f"live-{column.model}-{len(column.conversation)}-{time.monotonic_ns()}"
+    return Strip(run, len(prompt), "".join(lines), live=True)
 
 
-def _extend(strip: dict[str, Any] | None, step: wb.Step) -> None:
+def _extend(strip: Strip | None, step: wb.Step) -> None:
     if strip is None:
         return
-    strip["tokens"].append(step.piece)
-    strip["ids"].append(step.token_id)
-    strip["roles"].append("assistant")
-    strip["logprob"].append(round(step.logprob, 4))
-    strip["rank"].append(step.rank)
-    strip["entropy"].append(round(step.entropy, 4))
-    strip["alternatives"].append([[piece, round(logprob, 4)] for _, piece, logprob in step.top[:3]])
+    best = [[piece, round(logprob, 4)] for _, piece, logprob in step.top[:3]]
+    numbers = (round(step.logprob, 4), step.rank, round(step.entropy, 4))
+    strip.lines += line(step.piece, step.token_id, "assistant", *numbers, best)

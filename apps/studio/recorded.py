@@ -13,10 +13,10 @@ from workbench.models.registry import assets_folder
 
 @dataclass(frozen=True)
 class Recorded:
-    """One question and the runs that answered it, by model name."""
+    """One prompt, its messages ending with the question, and the runs that answered it by model name."""
 
     title: str
-    question: str
+    messages: tuple[dict[str, str], ...]
     runs: dict[str, wb.Inspection]
 
 
@@ -35,9 +35,8 @@ def read_exchange(folder: Path | None = None, which: int = 0) -> Recorded | None
     try:
         entry = json.loads(index.read_text(encoding="utf-8"))["exchanges"][which]
         files = {str(name): folder / Path(str(file)).name for name, file in entry["files"].items()}
-        return Recorded(
-            str(entry["title"]), str(entry["question"]), {name: wb.open(file) for name, file in files.items()}
-        )
+        messages = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in entry["messages"])
+        return Recorded(str(entry["title"]), messages, {name: wb.open(file) for name, file in files.items()})
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise FileFormatError(
             f"the list of recorded exchanges is malformed ({error})",

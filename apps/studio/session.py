@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import workbench as wb
+from apps.studio.strip import Strip
 from workbench.errors import CaptureError
 
 GONE = "This run is no longer kept here"
@@ -67,7 +68,7 @@ class RunStore:
 class Column:
     """One model's side of the page. ``conversation`` is the record of what was said; the page only shows it.
 
-    ``footers`` has a line for each reply by message index; ``strip`` is the token strip's payload; ``run`` the newest
+    ``footers`` has a line for each reply by message index; ``strip`` its tokens; ``run`` the newest
     run that can be opened, ``facts`` what it says of its model; ``used`` the tokens read and written; ``note`` a
     sentence under the messages (an error, a stop); ``live`` the reply being written.
     """
@@ -75,7 +76,7 @@ class Column:
     model: str
     conversation: wb.Conversation = field(default_factory=wb.Conversation)
     footers: dict[int, str] = field(default_factory=dict)
-    strip: dict[str, Any] | None = None
+    strip: Strip | None = None
     run: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     used: int = 0

@@ -1,4 +1,4 @@
-"""The page's state as JSON: what `studio.js` draws. Lists are copied: Gradio sends the difference to the last state."""
+"""The page's state as JSON: what `studio.js` draws. A new object each time: Gradio sends differences."""
 
 from __future__ import annotations
 
@@ -30,13 +30,10 @@ def _column(column: Column, shelf: Shelf) -> dict[str, Any]:
         if messages and messages[-1]["role"] == "assistant":  # another version is being written over it
             messages.pop()
         messages.append({"role": "assistant", "text": column.live, "footer": "", "live": True})
-    strip = column.strip
-    if strip is not None:
-        strip = {name: list(value) if isinstance(value, list) else value for name, value in strip.items()}
     return described | {
         "messages": messages,
         "note": column.note,
-        "strip": strip,
+        "strip": column.strip.as_json() if column.strip else None,
         "run": column.run,
         "used": column.used,
         "kv_bytes": _held(column.used, described.get("window")) * described.get("kv_bytes_per_token", 0),

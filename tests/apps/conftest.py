@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.studio.examples import Example
+from apps.studio.examples import fact
 from apps.studio.record import record
 from apps.studio.recorded import Recorded, read_exchange
 from apps.studio.session import Column, RunStore, Session
@@ -39,7 +39,7 @@ def session(names: list[str]) -> Session:
 def recorded_files(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a recorded exchange."""
     folder = tmp_path_factory.mktemp("recorded")
-    record([Example("fact", "A fact", "What is the capital of France?")], folder, names, new_tokens=6)
+    record([fact("What is the capital of France?")], folder, names, new_tokens=6)
     return folder
 
 

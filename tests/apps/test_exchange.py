@@ -33,7 +33,7 @@ def test_both_models_answer_and_can_be_opened(session: Session, shelf: Shelf, ru
         inspection = runs.get(column.run)
         assert inspection.attention.row(3, 1).shape == (4, len(inspection.ids) - 1)  # type: ignore[union-attr]
         assert column.strip is not None
-        assert column.strip["ids"] == inspection.ids.tolist()
+        assert column.strip.payload()["ids"] == inspection.ids.tolist()
         assert "tokens/s" in column.footers[1]
         assert "greedy, seed 0" in column.footers[1]
     first = session.columns[session.shown[0]]

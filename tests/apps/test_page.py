@@ -9,10 +9,11 @@ import pytest
 
 import workbench as wb
 from apps.studio.app import build
-from apps.studio.examples import examples
-from apps.studio.record import MOST_BYTES
+from apps.studio.examples import Example, chips, examples, fact
+from apps.studio.record import MOST_BYTES, record
 from apps.studio.recorded import Recorded, opening, read_exchange
 from apps.studio.shelf import Shelf, title
+from apps.studio.strip import Strip
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import FileFormatError, UnknownModelError
 
@@ -25,14 +26,14 @@ def test_the_page_opens_on_the_recorded_exchange(names: list[str], recorded: Rec
     assert [column["model"] for column in state["columns"]] == names
     assert [column["messages"][0]["text"] for column in state["columns"]] == ["What is the capital of France?"] * 2
     for column, name in zip(state["columns"], names, strict=True):
-        assert column["strip"]["ids"] == recorded.runs[name].ids.tolist()
+        assert Strip(**column["strip"]).payload()["ids"] == recorded.runs[name].ids.tolist()
         assert column["run"] == f"recorded-{name}"
     assert state["selection"]["token"] == recorded.runs[names[0]].prompt_length
     json.dumps(state, allow_nan=False)
 
 
 def test_without_a_recording_it_opens_empty(names: list[str], recorded: Recorded) -> None:
-    other = Recorded("t", "q", {"some other model": recorded.runs[names[0]]})
+    other = Recorded("t", ({"role": "user", "content": "q"},), {"some other model": recorded.runs[names[0]]})
     for found in (None, other):
         chat = next(b for b in build(names, found).blocks.values() if getattr(b, "elem_id", None) == "wb-chat")
         assert chat.value["recorded"] == ""  # type: ignore[attr-defined]
@@ -97,5 +98,36 @@ def test_an_index_cannot_name_files_elsewhere(tmp_path: Path, recorded_files: Pa
 
 def test_examples_have_labels_and_names_for_files() -> None:
     found = examples()
-    assert 1 <= len(found) <= 3
-    assert all(one.title and one.text and one.key == one.key.lower() and "/" not in one.key for one in found)
+    assert len({one.id for one in found}) == len(found)
+    assert all(one.title and one.question and one.id == one.id.lower() and "/" not in one.id for one in found)
+    offered = chips(found)
+    assert 1 <= len(offered) <= 3
+    assert len({one.kind for one in offered}) == len(offered)
+    assert all(len(one.messages) == 1 for one in offered)
+
+
+def test_examples_that_are_malformed_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "prompts").mkdir()
+    monkeypatch.setenv("WORKBENCH_ASSETS", str(tmp_path))
+    assert [one.kind for one in examples()] == ["fact"]
+    for text in ("{", "[1]", '[{"id": "x"}]', '{"a": 1}'):
+        (tmp_path / "prompts" / "examples.json").write_text(text)
+        with pytest.raises(FileFormatError, match=r"examples\.json"):
+            examples()
+
+
+def test_a_prompt_beyond_the_window_that_divides_the_models_is_recorded(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every random model answers differently; only the second prompt is longer than the first model's 24 tokens."""
+    long = Example("long", "Long", "recall", ({"role": "user", "content": "one two three " * 12},))
+    longer = Example("longer", "Longer", "recall", ({"role": "user", "content": "one two three " * 20},))
+    found = read_exchange(record([fact("Hi"), longer, long], tmp_path, names, new_tokens=4).parent)
+    assert found is not None
+    assert found.title == "Long"
+    monkeypatch.setattr("apps.studio.record.MOST_BYTES", 1)
+    small = read_exchange(record([long], tmp_path / "small", names, new_tokens=4).parent)
+    assert small is not None
+    for run in small.runs.values():
+        assert run.attention.row(run.prompt_length, 0).shape[0] == 4  # type: ignore[union-attr]
+        assert run.nbytes < found.runs[run.model["name"]].nbytes

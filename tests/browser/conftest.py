@@ -89,11 +89,11 @@ def address(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     import gradio as gr
 
     from apps.studio.app import launch
-    from apps.studio.examples import Example
+    from apps.studio.examples import fact
     from apps.studio.record import record
     from apps.studio.recorded import read_exchange
 
     folder = tmp_path_factory.mktemp("recorded")
-    record([Example("fact", "A fact", "What is the capital of France?")], folder, models, new_tokens=24)
+    record([fact("What is the capital of France?")], folder, models, new_tokens=24)
     yield launch(models, port=None, browser=False, recorded=read_exchange(folder), new_tokens=12, block=False)
     gr.close_all(verbose=False)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.errors import WorkbenchError
+from workbench.models.registry import resolve
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -36,27 +39,35 @@ LocalOnly = Annotated[
 def loaded(
     model: str, revision: str | None, dtype: str, device_map: str | None, quantization: str | None, local: bool
 ) -> Model:
-    """The model of these options, loaded.
-
-    A person at a terminal sees what goes on: a download, which only a hub name can cause, shows its progress there. A
-    pipe or a log gets none of it.
-    """
+    """The model of these options, loaded. What goes on is said at a terminal; a download, which only a hub name can
+    cause, shows its progress in a pipe as well."""
     import workbench as wb
 
     if sys.stderr.isatty():
         print(f"Loading {model} ...", file=sys.stderr)
-    else:
-        from transformers.utils import logging
+    with nullcontext() if sys.stderr.isatty() or resolve(model).kind == "hub" else no_bars():
+        return wb.load(
+            model,
+            revision=revision,
+            dtype=dtype,
+            device_map=placement(device_map),
+            quantization=quantization,
+            local_files_only=local or None,
+        )
 
-        logging.disable_progress_bar()
-    return wb.load(
-        model,
-        revision=revision,
-        dtype=dtype,
-        device_map=placement(device_map),
-        quantization=quantization,
-        local_files_only=local or None,
-    )
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """transformers' progress bars switched off: the one for reading weights would end up in a pipe or a log."""
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            logging.enable_progress_bar()
 
 
 def placement(device_map: str | None) -> str | dict[str, Any] | None:

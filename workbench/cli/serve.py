@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -55,6 +57,11 @@ def serve(
     usual = options == (None, "auto", None, None, False)
     models = [name if usual and is_shipped(name) else loaded(name, *options) for name in names]
     launch(models, host=host, port=port, browser=browser)
+    # A thread may still be computing a reply, and an interpreter that shuts down under torch's threads can abort. What
+    # was registered for the end (an offload folder to remove) runs; the interpreter is not taken apart.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def is_shipped(name: str) -> bool:

@@ -162,7 +162,7 @@ export function draw(element, payload, options = {}) {
   strip.addEventListener("pointerleave", () => tip.hide());
   rebuild();
   if (selected !== null && selected !== undefined) mark(selected);
-  else strip.scrollTop = strip.scrollHeight; // the reply, not the first of a thousand prompt tokens
+  else strip.scrollTop = 1e7; // the reply, not the first of a thousand prompt tokens
 
   return {
     colour,
@@ -174,7 +174,7 @@ export function draw(element, payload, options = {}) {
       if (!grown || next.tokens.length > WINDOW) return rebuild();
       if (next.tokens.length === known) return;
       append(known, next.tokens.length); // what is there keeps its values while a reply grows
-      strip.scrollTop = strip.scrollHeight;
+      strip.scrollTop = 1e7;
     },
     select(selection) {
       mark(selection && selection.run === payload.run ? selection.token : null);
