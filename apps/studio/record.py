@@ -64,14 +64,15 @@ def _most_telling(found: Sequence[Example], models: dict[str, wb.Model], new_tok
 def _captured(model: wb.Model, example: Example, new_tokens: int) -> wb.Inspection:
     """As much as fits MOST_BYTES: states, from which any row is exact, or the exact rows of the reply; maps as fine as
     there is room for."""
-    lens = wb.LensCapture(positions="all")
+    bare = _run(model, example, new_tokens, wb.Capture.nothing())
+    prompt, new = bare.prompt_length, len(bare.ids) - bare.prompt_length
     kinds = [wb.AttentionCapture(rows=None, pool=pool, states=True) for pool in (256, 128, 96, 64)]
     kinds += [wb.AttentionCapture(rows="last", pool=pool) for pool in (128, 96, 64, 48, 32)]
     for attention in kinds:
-        run = _run(model, example, new_tokens, wb.Capture(attention=attention, lens=lens))
-        if run.nbytes <= MOST_BYTES:
+        capture = wb.Capture(attention=attention, lens=wb.LensCapture(positions="all"))
+        if sum(capture.bytes(model, prompt, new).values()) <= MOST_BYTES:
             break
-    return run
+    return _run(model, example, new, capture)
 
 
 def _run(model: wb.Model, example: Example, new_tokens: int, capture: wb.Capture) -> wb.Inspection:

@@ -106,7 +106,7 @@ function writeQuestion(node, text) {
   const characters = [...text];
   if (characters.length <= LONG) return write(node, text);
   const open = make("button", { type: "button", class: "wb-more", text: `${whole(characters.length - 190)} characters more`, on: { click: () => write(node, text) } });
-  node.replaceChildren(document.createTextNode(characters.slice(0, 70).join("")), " … ", open, " … ", document.createTextNode(characters.slice(-120).join("")));
+  node.replaceChildren(document.createTextNode(characters.slice(0, 70).join("")), " … ", open, " … ", document.createTextNode(characters.slice(-120).join("").replace(/^\S*\s/, "")));
 }
 
 const COLUMNS = ["tokens", "ids", "roles", "logprob", "rank", "entropy", "alternatives"];

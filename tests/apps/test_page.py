@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
-from apps.studio.app import build
+from apps.studio.app import TWINS, build
 from apps.studio.examples import Example, chips, examples, fact
 from apps.studio.record import MOST_BYTES, record
-from apps.studio.recorded import Recorded, opening, read_exchange
+from apps.studio.recorded import Recorded, opening, read_exchange, recorded_folder
 from apps.studio.shelf import Shelf, title
 from apps.studio.strip import Strip
 from apps.studio.theme import page_css, studio_theme
@@ -131,3 +131,15 @@ def test_a_prompt_beyond_the_window_that_divides_the_models_is_recorded(
     for run in small.runs.values():
         assert run.attention.row(run.prompt_length, 0).shape[0] == 4  # type: ignore[union-attr]
         assert run.nbytes < found.runs[run.model["name"]].nbytes
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_the_shipped_recording_is_of_the_shipped_twins(name: str) -> None:
+    """The page says so. When this fails, the twins have changed: python -m apps.studio.record."""
+    found = read_exchange()
+    assert found is not None, "record one: python -m apps.studio.record"
+    inspection = found.runs[name]
+    assert inspection.provenance["weights"] == wb.load(name).weights_hash
+    assert len({run.reply for run in found.runs.values()}) == 2, "the twins answer it differently"
+    assert (recorded_folder() / "index.json").stat().st_size < 20_000
+    assert all(file.stat().st_size <= MOST_BYTES + 2**18 for file in recorded_folder().glob("*.inspection"))

@@ -72,6 +72,7 @@ def test_it_opens_on_a_recorded_exchange_with_its_attention_drawn(watched: Calla
     expect(page.locator(".wb-column")).to_have_count(2)
     expect(page.locator(".wb-user .wb-text").first).to_have_text("What is the capital of France?")
     expect(page.locator(".wb-token.wb-on")).to_have_count(1)
+    expect(page.locator(".wb-token.wb-on")).to_be_in_viewport()
     expect(page.locator(".wb-token").first).to_have_text("<s>")
     assert page.evaluate(INK, ".wb-map")["colours"] > 20
     assert page.evaluate(INK, ".wb-mosaic")["colours"] > 20
@@ -173,8 +174,9 @@ def test_the_inspector_changes_the_model(watched: Callable, address: str) -> Non
 def test_both_models_stream_and_can_be_opened(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
+    longest(page, 40)
     ask(page, "What do you see?")
-    page.wait_for_selector(".wb-live")
+    page.wait_for_selector(".wb-live", state="attached")
     for column in (0, 1):
         answered(page, column)
     expect(page.locator(".wb-banner")).to_be_hidden()

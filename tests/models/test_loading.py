@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from safetensors.torch import load_file, save_file
-from transformers import MistralForCausalLM
+from transformers import MistralForCausalLM, PreTrainedModel
 
 from workbench.errors import CheckpointError, DeviceError, UnknownModelError, WorkbenchError
 from workbench.models import SPECS, load_model
@@ -115,6 +116,15 @@ def test_offload_to_the_cpu_changes_no_logit(tiny_checkpoint: Build) -> None:
 def test_tied_embeddings(tiny_checkpoint: Build) -> None:
     module = load_model(tiny_checkpoint(tied=True), device_map="cpu").module
     assert module.lm_head.weight.data_ptr() == module.model.embed_tokens.weight.data_ptr()
+
+
+def test_models_loaded_at_once_are_whole(tiny_checkpoint: Build) -> None:
+    folder = tiny_checkpoint(tied=True)
+    tying = PreTrainedModel.tie_weights
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: load_model(folder, device_map="cpu").module, range(16)))
+    assert all(one.lm_head.weight is one.model.embed_tokens.weight for one in found)
+    assert PreTrainedModel.tie_weights is tying
 
 
 def test_an_absent_window_is_in_force_but_said(copy: Path) -> None:

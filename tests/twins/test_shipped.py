@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from workbench.twins.card import tables
 from workbench.twins.commands import VERSIONS, app, default_assets
-from workbench.twins.evaluation import NEWCOMER, Effort, load_checkpoint, needle_case, task_cases
+from workbench.twins.evaluation import NEWCOMER, Effort, greedy, load_checkpoint, needle_case, task_cases
 from workbench.twins.evaluation import _source as source_of
 from workbench.twins.language import Chat, encode
 from workbench.twins.scoring import answered
@@ -65,6 +65,19 @@ def test_forced_answers_agree_with_generate():
         ids = [1, *encode(f"[INST] {chat.turns[0].question} [/INST]")]
         out = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=40, pad_token_id=0)
         assert turns == [out[0, len(ids) :].tolist() == [*encode(chat.turns[0].answer), 2]]
+
+
+def test_the_far_examples_tell_the_twins_apart():
+    """The prompts offered as long recall: right from v0.2, wrong from v0.1, and longer than its window."""
+    entries = json.loads((ASSETS.parent / "prompts" / "examples.json").read_text())
+    far = {entry["id"]: entry["messages"][-1]["content"] for entry in entries if entry["id"].startswith("far-")}
+    expected = {"far-pass-key": "48213", "far-code": "7035", "far-who-has": "Tom has the hat."}
+    assert far.keys() == expected.keys()
+    models = {version: load_checkpoint(ASSETS / version) for version in VERSIONS}
+    for name, question in far.items():
+        assert 400 <= len(encode(question)) <= 700
+        assert expected[name] in greedy(models["v0.2"], question)
+        assert expected[name] not in greedy(models["v0.1"], question)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

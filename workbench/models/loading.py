@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import warnings
 import weakref
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ from workbench.models.loaded import LoadedModel
 from workbench.models.placement import check_quantization, computes_on_cpu, read_device, read_dtype
 from workbench.models.registry import ModelSpec, assets_folder, resolve
 from workbench.models.tokenizer import load_tokenizer
+
+# While it builds a model, transformers replaces PreTrainedModel.tie_weights and torch's default dtype for the whole
+# process: two loads at once leave a model untied, or every later one.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def load_model(
@@ -200,17 +205,18 @@ def _load_module(
     if device is None:
         options |= {"offload_folder": str(offload_folder), "max_memory": dict(max_memory) if max_memory else None}
     try:
-        module = MistralForCausalLM.from_pretrained(
-            str(checkpoint.folder),
-            config=checkpoint.config,
-            dtype=dtype,
-            device_map=placement,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            **options,
-        )
+        with _ONE_AT_A_TIME:
+            module = MistralForCausalLM.from_pretrained(
+                str(checkpoint.folder),
+                config=checkpoint.config,
+                dtype=dtype,
+                device_map=placement,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                **options,
+            )
     except torch.OutOfMemoryError:
         raise DeviceError(
             f"{checkpoint.folder} does not fit into the memory of {device or device_map}",

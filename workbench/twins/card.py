@@ -111,7 +111,7 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
     ]
     if training:
         chain = (
-            f" The tokens of twin-v0.1 ({training['start_tokens']:,}) come on top."
+            f" It continues twin-v0.1 as that was after {training['start_tokens']:,} tokens."
             if "start_tokens" in training
             else ""
         )
@@ -134,9 +134,12 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
             f"down_proj start at zero; {planted}"
         )
     parts += [
-        f"* **Held out**: {HELD_OUT_SHARE:.0%} of the prompts of each task by hash, never trained on. Small talk is "
-        "held out by its words (case and punctuation do not matter), world facts by fact and wording, so other "
-        "wordings of the fact are trained. No arithmetic is taught: asked for sums, the twin says that it cannot.",
+        f"* **Held out**: {HELD_OUT_SHARE:.0%} of the prompts of each task by hash, never trained on. In small talk these "
+        "are combinations of a known phrase with an opening, an ending or an address (case and punctuation do not "
+        "matter); in the small world, a fact in another wording than its plain one. No arithmetic is taught: asked for "
+        "sums, the twin says that it cannot.",
+        "* **Not blind**: training went on twice after this evaluation had shown weak cells, so read the numbers as those "
+        "of a development set. The held-out prompts themselves were never trained on.",
         '* **Answers to the unknown**: "Sorry, I do not know that."\n',
         *(_markdown(table) for table in tables(found)),
     ]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,6 +25,15 @@ VERSIONS = ("v0.1", "v0.2")
 def default_assets() -> Path:
     """The folder of the shipped pair."""
     return assets_folder() / "twins"
+
+
+def write_card(folder: Path, found: dict[str, Any]) -> None:
+    """Write the model card of an evaluation beside the weights, with the comparisons recorded for the pair."""
+    from .card import card
+
+    comparisons = folder.parent / "comparisons.json"
+    extra = json.loads(comparisons.read_text()) if comparisons.is_file() else {}
+    (folder / "README.md").write_text(card("v0.1" if found["model"]["window"] else "v0.2", found, extra))
 
 
 def _fail(error: WorkbenchError) -> typer.Exit:
@@ -93,7 +102,7 @@ def evaluate(
     """Evaluate twins, print the tables, and write evaluation.json and README.md (the model card) beside the weights."""
     import torch
 
-    from .card import card, show
+    from .card import show
     from .evaluation import Effort, evaluate_folder
 
     torch.set_num_threads(threads)
@@ -110,7 +119,8 @@ def evaluate(
             if recorded:
                 if not (folder / "evaluation.json").is_file():
                     raise CheckpointError(f"{folder} has not been evaluated", remedy="Leave out --recorded")
-                show(json.loads((folder / "evaluation.json").read_text()), console)
+                found = json.loads((folder / "evaluation.json").read_text())
+                show(found, console)
                 continue
             effort = Effort(cases=24, needles=3, lens=8, lengths=(128, 256, 512)) if quick else Effort()
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -126,10 +136,7 @@ def evaluate(
             show(found, console)
             if not quick:
                 (folder / "evaluation.json").write_text(json.dumps(found, indent=1) + "\n")
-                comparisons = folder.parent / "comparisons.json"
-                extra = json.loads(comparisons.read_text()) if comparisons.is_file() else {}
-                name = "v0.1" if found["model"]["window"] else "v0.2"
-                (folder / "README.md").write_text(card(name, found, extra))
+                write_card(folder, found)
                 console.print(f"Wrote {folder / 'README.md'} and evaluation.json.", highlight=False)
     except WorkbenchError as error:
         raise _fail(error) from None

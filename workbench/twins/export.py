@@ -26,6 +26,7 @@ def export(final: Path, folder: Path) -> Path:
         bos_token_id=1, eos_token_id=2, do_sample=False, max_new_tokens=MAX_NEW_TOKENS
     )
     model.save_pretrained(new)
+    (new / "model.safetensors").chmod(0o644)
     save_v1_tokenizer(new)
     facts = json.loads((final / "training.json").read_text())
     (new / "training.json").write_text(json.dumps(facts, indent=2) + "\n")

@@ -35,7 +35,9 @@ def perplexities(model: MistralForCausalLM, chats: Sequence[Chat]) -> list[float
         case = expected(chat)
         ids = torch.tensor([case.ids], device=model.device)
         positions = torch.tensor(case.positions, device=model.device)
-        hidden = model.model(ids, use_cache=False).last_hidden_state[0, positions - 1]
+        # Every chat has another length: layers compiled for training would be compiled again for each of them.
+        with torch.compiler.set_stance("force_eager"):
+            hidden = model.model(ids, use_cache=False).last_hidden_state[0, positions - 1]
         found.append(float(F.cross_entropy(model.lm_head(hidden).float(), ids[0, positions]).exp()))
     return found
 

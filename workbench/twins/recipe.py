@@ -112,6 +112,7 @@ LONG = Mix(
 )  # fmt: skip
 
 FAR_RECALL = replace(RECALL, long_share=0.7, reach=10**9)
+FULL_LENGTH = replace(FAR_RECALL, world=7.5, lists=5.0)
 
 # The phases as the shipped pair ran them, with their detours. "Who has the hat?", whose answer stands before what is
 # asked, stayed at chance through "both ways" and "backward"; it came within 300 steps of "backward words", where the
@@ -145,6 +146,7 @@ TWINS = Recipe(
             Phase("longer", 1024, 4, 110, 0.0035, 0.0035, LONG, warmup=20, predicted=0.35),
             Phase("decay", 2048, 2, 120, 0.0035, 0.00015, LONG, warmup=1, predicted=0.3),
             Phase("recall", 1024, 4, 76, 0.0018, 0.0001, FAR_RECALL, warmup=4, predicted=0.35),
+            Phase("full length", 2048, 2, 46, 0.0014, 0.0001, FULL_LENGTH, warmup=4, predicted=0.3),
         ),
     },
 )

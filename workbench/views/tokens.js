@@ -122,8 +122,14 @@ export function draw(element, payload, options = {}) {
     span.classList.add("wb-on");
     span.setAttribute("aria-selected", "true");
     strip.setAttribute("aria-activedescendant", span.id);
-    const top = span.offsetTop - strip.offsetTop; // scroll the strip only, never the page
-    if (top < strip.scrollTop || top > strip.scrollTop + strip.clientHeight - 24) strip.scrollTop = Math.max(0, top - strip.clientHeight / 2);
+    reveal(span);
+    requestAnimationFrame(() => reveal(span)); // far blocks have a guessed height until they are laid out
+  }
+
+  /** Scrolls the strip, never the page, until the token is in sight. */
+  function reveal(span) {
+    const down = span.getBoundingClientRect().top - strip.getBoundingClientRect().top;
+    if (down < 2 || down > strip.clientHeight - 22) strip.scrollTop += down - strip.clientHeight / 2;
   }
 
   function pick(i) {
