@@ -134,12 +134,12 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
             f"down_proj start at zero; {planted}"
         )
     parts += [
-        f"* **Held out**: {HELD_OUT_SHARE:.0%} of the prompts of each task by hash, never trained on. In small talk these "
-        "are combinations of a known phrase with an opening, an ending or an address (case and punctuation do not "
-        "matter); in the small world, a fact in another wording than its plain one. No arithmetic is taught: asked for "
-        "sums, the twin says that it cannot.",
-        "* **Not blind**: training went on twice after this evaluation had shown weak cells, so read the numbers as those "
-        "of a development set. The held-out prompts themselves were never trained on.",
+        f"* **Held out**: {HELD_OUT_SHARE:.0%} of the prompts of each task by hash, never trained on. In small talk "
+        "these are combinations of a known phrase with an opening, an ending or an address (case and punctuation do "
+        "not matter); in the small world, a fact in another wording than its plain one. No arithmetic is taught: asked "
+        "for sums, the twin says that it cannot.",
+        "* **Not blind**: training went on after this evaluation had shown weak cells (the last phases of the recipe), "
+        "so read the numbers as those of a development set. The held-out prompts themselves were never trained on.",
         '* **Answers to the unknown**: "Sorry, I do not know that."\n',
         *(_markdown(table) for table in tables(found)),
     ]
