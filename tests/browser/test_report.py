@@ -50,6 +50,7 @@ def test_every_view_draws_from_the_file(watched: Callable, report: Path, dark: b
 
 
 def test_it_fits_a_phone(watched: Callable, report: Path) -> None:
+    # The models' names are the paths of their folders: one long word each.
     page = watched(report.as_uri(), width=390, height=844).page
     page.wait_for_selector(".wb-attention[data-drawn]")
     # The views measure their place once more after the first drawing: what must hold is where that settles. The page's
