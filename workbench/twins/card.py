@@ -118,7 +118,9 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
         parts.append(
             f"* **Training**: {training['tokens']:,} tokens in {training['steps']} steps, {training['minutes']} "
             f"minutes of wall time and {training['core_minutes']} core-minutes on a shared two-core CPU, seed "
-            f"{training['seed']}.{chain} One seed was trained. Reproduce with `workbench twins train`."
+            f"{training['seed']}.{chain} One seed was trained. `workbench twins train` "
+            "holds the phases as they were run; they have not been run again from nothing, and the texts of the "
+            "language changed a little on the way, so expect a like pair, not the same weights."
         )
         planted = (
             "the positional prior of layer 0: through the constant coordinate head h starts out preferring the key "
