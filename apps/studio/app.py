@@ -31,6 +31,8 @@ BOTH = "both"
 MOST_CHARACTERS = 200_000
 NEW_TOKENS = 64
 """The longest reply until a visitor chooses otherwise."""
+STOP_SECONDS = 15.0
+"""How long Clear waits for models that it has asked to stop."""
 WAITING = 16
 """Visitors that may wait for a model before the next one is turned away with a sentence."""
 
@@ -61,11 +63,10 @@ def build(
                 gr.Info("A reply is still being written. Stop it, or wait for its end.")
                 yield page_state(session, shelf), *_skipped(4)
                 return
-            session.busy = True
+            session.rest.clear()
         try:
             if session.recorded:
                 start.clear(session)
-            session.busy = True
             for moment, _ in enumerate(ask(session, shelf, runs, text, _sampling(settings, session, text))):
                 buttons = _buttons(busy=True, clear=text is not None) if not moment else _skipped(4)
                 yield page_state(session, shelf), *buttons
@@ -73,7 +74,7 @@ def build(
             gr.Warning(str(error))
         finally:
             session.stop()
-            session.busy = False
+            session.rest.set()
         yield page_state(session, shelf), *_skipped(4)
 
     def idle() -> tuple[Any, ...]:
@@ -104,21 +105,22 @@ def build(
     def clear(request: gr.Request) -> dict[str, Any]:
         session = sessions.of(request.session_hash)
         session.stop()
-        if session.busy:
-            gr.Info("Stopping first; clear again in a moment.")
-        else:
+        if session.rest.wait(STOP_SECONDS):
             start.clear(session)
+        else:
+            gr.Info("The models are still reading. Clear again when they have stopped.")
         return page_state(session, shelf)
 
     def show(choice: str, request: gr.Request) -> tuple[Any, ...]:
         session = sessions.of(request.session_hash)
         if session.busy:
             gr.Info("The models change when this reply has ended.")
-            return page_state(session, shelf), gr.skip()
+            kept = next(name for name, models in switches.items() if models == session.shown)
+            return page_state(session, shelf), gr.skip(), gr.update(value=kept)
         session.shown = list(switches[choice])
         if session.selection and not any(session.columns[n].run == session.selection["run"] for n in session.shown):
             start.select(session)
-        return page_state(session, shelf), gr.update(value=_ask_label(session.shown))
+        return page_state(session, shelf), gr.update(value=_ask_label(session.shown)), gr.skip()
 
     def leave(request: gr.Request) -> None:
         sessions.close(request.session_hash)
@@ -193,7 +195,7 @@ def build(
             event.then(idle, None, outputs[1:], api_name=f"idle_{i}", **quick)
         stopper.click(stop, None, None, api_name="stop", **quick)
         clearer.click(clear, None, chat, api_name="clear", **quick)
-        switch.change(show, switch, [chat, sender], api_name="show", **quick)
+        switch.input(show, switch, [chat, sender, switch], api_name="show", **quick)
         page.unload(leave)
     page.queue(max_size=WAITING, default_concurrency_limit=8)
     page.shelf = shelf

@@ -64,6 +64,12 @@ class RunStore:
         return len(self._runs)
 
 
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Column:
     """One model's side of the page. ``conversation`` is the record of what was said; the page only shows it.
@@ -93,7 +99,8 @@ class Column:
 
 @dataclass
 class Session:
-    """One open tab. ``selection`` is what the page shall select when ``serial`` grows."""
+    """One open tab. ``selection`` is what the page shall select when ``serial`` grows; ``rest`` is set while no reply is
+    being written."""
 
     owner: str
     columns: dict[str, Column]
@@ -101,9 +108,14 @@ class Session:
     recorded: str = ""
     selection: dict[str, Any] = field(default_factory=dict)
     serial: int = 0
-    busy: bool = False
+    rest: threading.Event = field(default_factory=_set)
     stops: list[threading.Event] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a reply is being written."""
+        return not self.rest.is_set()
 
     def stop(self) -> None:
         """Ask every model that writes for this tab to stop before its next token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from apps.studio.session import Column, Session
@@ -9,9 +10,12 @@ from apps.studio.shelf import Shelf
 
 
 def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
-    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial"}; a column has the model's
+    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial", "made" (microseconds of the server's clock:
+    answers to two clicks may overtake each other, and the page keeps the newer state)}; a column has the model's
     description, messages, strip, the run that can be opened, and its context meter."""
+    made = time.time_ns() // 1000  # before anything is read: a state never claims to be newer than what it says
     return {
+        "made": made,
         "columns": [_column(session.columns[name], shelf) for name in session.shown],
         "busy": session.busy,
         "recorded": session.recorded,

@@ -1,6 +1,6 @@
 // The page's own drawing: header, chat columns with their token strips, and the wire between them and the inspector.
 // State (apps/studio/state.py): {columns: [{model, title, tone, window, theta, dtype, device, context, kv_bytes_per_token,
-//   messages: [{role, text, footer, live}], note, strip: {run, prompt_length, lines, live}, run, used, kv_bytes}], busy, recorded, selection, serial}
+//   messages: [{role, text, footer, live}], note, strip: {run, prompt_length, lines, live}, run, used, kv_bytes}], busy, recorded, selection, serial, made}
 
 import { make, choice } from "./dom.js";
 import { bytes, whole } from "./data.js";
@@ -198,8 +198,9 @@ export function chat(element, props, watch) {
   };
 
   function draw() {
-    state = props.value;
-    if (!state || !state.columns) return;
+    const next = props.value;
+    if (!next || !next.columns || (state && next.made < state.made)) return;
+    state = next;
     const names = state.columns.map((data) => data.model);
     for (const [name, shown] of columns) if (!names.includes(name)) { shown.element.remove(); columns.delete(name); }
     state.columns.forEach((data, i) => {

@@ -142,7 +142,8 @@ def test_state_is_a_copy(session: Session, shelf: Shelf, runs: RunStore) -> None
     """Gradio sends differences: a state that changed in place would never be sent."""
     states = []
     for _ in ask(session, shelf, runs, "Hello", wb.Sampling(max_new_tokens=60)):
-        states.append((page_state(session, shelf), json.dumps(page_state(session, shelf))))
+        state = page_state(session, shelf)
+        states.append((state, json.dumps(state)))
     assert all(json.dumps(state) == text for state, text in states)
 
 

@@ -84,7 +84,7 @@ def test_tabs_are_separate_and_bounded() -> None:
 def test_a_tab_that_writes_is_not_dropped() -> None:
     sessions = Sessions(make, RunStore(), most=2)
     busy = sessions.of("busy")
-    busy.busy = True
+    busy.rest.clear()
     for owner in ("b", "c", "d"):
         sessions.of(owner)
     assert sessions.of("busy") is busy

@@ -245,6 +245,19 @@ def test_impossible_requests_are_answered_in_a_sentence(watched: Callable, addre
     expect(page.locator(".wb-column-note").first).to_have_text("Nothing said yet.")
 
 
+def test_clear_in_the_middle_of_a_reply_stops_and_clears(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    longest(page, 800)
+    ask(page, "Hello")
+    expect(page.locator(".wb-live").first).to_be_visible()
+    page.click("#wb-clear")
+    for column in range(2):
+        expect(page.locator(".wb-column-note").nth(column)).to_have_text("Nothing said yet.")
+    expect(page.locator("#wb-send")).to_be_enabled()
+    expect(page.locator(".wb-message-box")).to_have_count(0)
+
+
 def test_one_model_at_a_time(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
