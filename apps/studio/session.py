@@ -99,7 +99,7 @@ class Column:
 
 @dataclass
 class Session:
-    """One open tab. ``selection`` is what the page shall select when ``serial`` grows; ``rest`` is set while no reply is
+    """One open tab. ``selection`` is what the page shall select when ``serial`` grows; ``rest`` is set while nothing is
     being written."""
 
     owner: str

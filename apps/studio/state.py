@@ -10,9 +10,11 @@ from apps.studio.shelf import Shelf
 
 
 def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
-    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial", "made" (microseconds of the server's clock:
-    answers to two clicks may overtake each other, and the page keeps the newer state)}; a column has the model's
-    description, messages, strip, the run that can be opened, and its context meter."""
+    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial", "made"}.
+
+    A column has the model's description, messages, strip, the run that can be opened, and its context meter. "made" is
+    in microseconds of the server's clock: answers to two clicks may overtake each other; the page keeps the newer one.
+    """
     made = time.time_ns() // 1000  # before anything is read: a state never claims to be newer than what it says
     return {
         "made": made,
