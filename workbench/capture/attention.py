@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.capture.request import AttentionCapture, block_size, choose, chosen
+from workbench.capture.positions import block_size, choose, chosen
+from workbench.capture.request import AttentionCapture
 
 STATISTICS = ("entropy", "distance", "sink", "self", "previous", "recent", "induction", "inside_window")
 _TILE = 2**20  # probabilities of one tile: 4 MiB in float32

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.capture.request import LensCapture, choose, chosen
+from workbench.capture.positions import choose, chosen
+from workbench.capture.request import LensCapture
 
 _BLOCK = 128  # vocabulary entries a block in `top_k`
 _LOGITS = 2**23  # logits held at once: 32 MiB in float32

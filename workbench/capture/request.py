@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from workbench.capture.positions import Choice, Positions, block_size, choose, chosen, count, settle, some, whole
 from workbench.errors import CaptureError
-
-Positions = Literal["last", "generated", "all"] | int | slice | Sequence[int]
-Choice = Literal["all"] | int | slice | Sequence[int]
 
 LARGEST_RESULT = 2 * 1024**3
 """Bytes of results a capture may hold before it is refused."""
@@ -39,7 +35,7 @@ class AttentionCapture:
     reach: int | None = None
 
     def __post_init__(self) -> None:
-        _settle(self, "layers", "heads", "rows", "pool", "sink_tokens", "recent", "reach")
+        settle(self, "layers", "heads", "rows", "pool", "sink_tokens", "recent", "reach")
         for name in ("statistics", "states"):
             object.__setattr__(self, name, bool(getattr(self, name)))
 
@@ -57,7 +53,7 @@ class LensCapture:
     top_k: int = 5
 
     def __post_init__(self) -> None:
-        _settle(self, "layers", "positions", "top_k")
+        settle(self, "layers", "positions", "top_k")
 
 
 @dataclass(frozen=True)
@@ -112,18 +108,18 @@ class Capture:
     def check(self, model: Any, tokens: int, new_tokens: int = 0) -> None:
         """Raise CaptureError when a layer, head or position does not exist or the results would be too large."""
         if (wanted := self.attention) is not None:
-            _some(choose(wanted.layers, model.layers, "layer"), "layer of attention", "attention=None")
-            _some(choose(wanted.heads, model.heads, "head"), "head", "attention=None")
+            some(choose(wanted.layers, model.layers, "layer"), "layer of attention", "attention=None")
+            some(choose(wanted.heads, model.heads, "head"), "head", "attention=None")
             if wanted.rows is not None:
                 chosen(wanted.rows, tokens, "row")
             for name, least in (("pool", 0), ("sink_tokens", 1), ("recent", 1), ("reach", 1)):
                 value = getattr(wanted, name)
-                if not (_whole(value) and least <= value < 2**31) and not (name == "reach" and value is None):
+                if not (whole(value) and least <= value < 2**31) and not (name == "reach" and value is None):
                     raise CaptureError(f"{name} is {value!r}", expected=f"an integer of at least {least}, below 2^31")
         if self.lens is not None:
-            _some(choose(self.lens.layers, model.layers + 1, "lens layer"), "layer of the lens", "lens=None")
+            some(choose(self.lens.layers, model.layers + 1, "lens layer"), "layer of the lens", "lens=None")
             chosen(self.lens.positions, tokens, "position")
-            if not _whole(self.lens.top_k) or not 1 <= self.lens.top_k <= 100:
+            if not whole(self.lens.top_k) or not 1 <= self.lens.top_k <= 100:
                 raise CaptureError(f"top_k is {self.lens.top_k!r}", expected="1 to 100 tokens a layer and position")
         parts = self.bytes(model, tokens, new_tokens)
         if sum(parts.values()) > LARGEST_RESULT:
@@ -142,78 +138,3 @@ class Capture:
                 expected=f"at most {LARGEST_RESULT / 1024**3:.0f} GiB",
                 remedy=remedies.get(worst, "Capture fewer layers"),
             )
-
-
-def block_size(tokens: int, pool: int) -> int:
-    """Tokens a block so that ``tokens`` make at most ``pool`` blocks; 1 when they fit as they are."""
-    return max(1, -(-tokens // max(1, pool)))
-
-
-def choose(wanted: Choice, size: int, noun: str) -> list[int]:
-    """The chosen indices of ``size`` layers or heads, ascending; CaptureError when one does not exist."""
-    if isinstance(wanted, str):
-        if wanted != "all":
-            raise CaptureError(f'{noun}s are "{wanted}"', expected=f'"all", integers or a slice of 0 to {size - 1}')
-        return list(range(size))
-    if isinstance(wanted, slice):
-        try:
-            return sorted(range(size)[wanted])
-        except (TypeError, ValueError):  # ends that are no numbers, a step of 0
-            raise CaptureError(f"{noun}s are {wanted}", expected="a slice of whole numbers") from None
-    picked: list[Any] = list(wanted) if isinstance(wanted, list | tuple | range) else [wanted]
-    for index in picked:
-        if not _whole(index) or not -size <= index < size:
-            raise CaptureError(
-                f"{noun} {index} does not exist",
-                expected=f"{noun}s 0 to {size - 1}",
-                remedy=f"Choose among the {size} {noun}s of this model",
-            )
-    return sorted({index % size for index in picked})
-
-
-def chosen(wanted: Positions, tokens: int, noun: str) -> set[int] | None:
-    """The chosen positions of a prompt of ``tokens`` as a set; None for "all". Negative ones count from its end."""
-    if isinstance(wanted, str):
-        if wanted not in ("last", "generated", "all"):
-            raise CaptureError(f'{noun}s are "{wanted}"', expected='"last", "generated", "all", integers or a slice')
-        return None if wanted == "all" else {tokens - 1}
-    return set(choose(wanted, tokens, noun))
-
-
-def count(wanted: Positions, tokens: int, new_tokens: int) -> int:
-    """How many positions `chosen` names in a run that reads ``tokens`` and generates up to ``new_tokens``."""
-    if isinstance(wanted, str) and wanted == "all":
-        return tokens + new_tokens
-    picked = chosen(wanted, tokens, "position")
-    return len(picked or ()) + (new_tokens if isinstance(wanted, str) else 0)
-
-
-def _settle(part: Any, *names: str) -> None:
-    """Make the numbers of these fields Python's own, as numpy and torch give them too; what is none stays, and `check`
-    refuses it. An iterator would be used up by the first look at it."""
-    for name in names:
-        value = getattr(part, name)
-        if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", None) != 0:
-            value = [_number(item) for item in value]
-        elif isinstance(value, slice):
-            value = slice(_number(value.start), _number(value.stop), _number(value.step))
-        else:
-            value = _number(value)
-        object.__setattr__(part, name, value)
-
-
-def _number(value: Any) -> Any:
-    """``value`` as an int where it is a whole number; True and False are none."""
-    try:
-        return value if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return value
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _some(picked: list[int], noun: str, without: str) -> None:
-    if not picked:
-        raise CaptureError(f"No {noun} is chosen", expected="at least one", remedy=f"Set {without} to record none")

@@ -1,0 +1,89 @@
+"""Which layers, heads and positions a request names: words, integers and slices, checked and counted."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from workbench.errors import CaptureError
+
+Positions = Literal["last", "generated", "all"] | int | slice | Sequence[int]
+Choice = Literal["all"] | int | slice | Sequence[int]
+
+
+def block_size(tokens: int, pool: int) -> int:
+    """Tokens a block so that ``tokens`` make at most ``pool`` blocks; 1 when they fit as they are."""
+    return max(1, -(-tokens // max(1, pool)))
+
+
+def choose(wanted: Choice, size: int, noun: str) -> list[int]:
+    """The chosen indices of ``size`` layers or heads, ascending; CaptureError when one does not exist."""
+    if isinstance(wanted, str):
+        if wanted != "all":
+            raise CaptureError(f'{noun}s are "{wanted}"', expected=f'"all", integers or a slice of 0 to {size - 1}')
+        return list(range(size))
+    if isinstance(wanted, slice):
+        try:
+            return sorted(range(size)[wanted])
+        except (TypeError, ValueError):  # ends that are no numbers, a step of 0
+            raise CaptureError(f"{noun}s are {wanted}", expected="a slice of whole numbers") from None
+    picked: list[Any] = list(wanted) if isinstance(wanted, list | tuple | range) else [wanted]
+    for index in picked:
+        if not whole(index) or not -size <= index < size:
+            raise CaptureError(
+                f"{noun} {index} does not exist",
+                expected=f"{noun}s 0 to {size - 1}",
+                remedy=f"Choose among the {size} {noun}s of this model",
+            )
+    return sorted({index % size for index in picked})
+
+
+def chosen(wanted: Positions, tokens: int, noun: str) -> set[int] | None:
+    """The chosen positions of a prompt of ``tokens`` as a set; None for "all". Negative ones count from its end."""
+    if isinstance(wanted, str):
+        if wanted not in ("last", "generated", "all"):
+            raise CaptureError(f'{noun}s are "{wanted}"', expected='"last", "generated", "all", integers or a slice')
+        return None if wanted == "all" else {tokens - 1}
+    return set(choose(wanted, tokens, noun))
+
+
+def count(wanted: Positions, tokens: int, new_tokens: int) -> int:
+    """How many positions `chosen` names in a run that reads ``tokens`` and generates up to ``new_tokens``."""
+    if isinstance(wanted, str) and wanted == "all":
+        return tokens + new_tokens
+    picked = chosen(wanted, tokens, "position")
+    return len(picked or ()) + (new_tokens if isinstance(wanted, str) else 0)
+
+
+def settle(part: Any, *names: str) -> None:
+    """Make the numbers of these fields Python's own, as numpy and torch give them too; what is none stays, and `check`
+    refuses it. An iterator would be used up by the first look at it."""
+    for name in names:
+        value = getattr(part, name)
+        if isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", None) != 0:
+            value = [_number(item) for item in value]
+        elif isinstance(value, slice):
+            value = slice(_number(value.start), _number(value.stop), _number(value.step))
+        else:
+            value = _number(value)
+        object.__setattr__(part, name, value)
+
+
+def _number(value: Any) -> Any:
+    """``value`` as an int where it is a whole number; True and False are none."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
+
+
+def whole(value: Any) -> bool:
+    """Whether ``value`` is an integer; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def some(picked: list[int], noun: str, without: str) -> None:
+    """CaptureError when nothing is picked; ``without`` is the setting that records none."""
+    if not picked:
+        raise CaptureError(f"No {noun} is chosen", expected="at least one", remedy=f"Set {without} to record none")
