@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.capture.request import AttentionCapture, Capture, LensCapture
+    from workbench.capture.request import AttentionCapture, AttributionCapture, Capture, LensCapture
+    from workbench.capture.tuned_lens import TunedLens
     from workbench.chat.conversation import Conversation
     from workbench.errors import WorkbenchError
     from workbench.generation.decoding import Step
@@ -30,14 +31,16 @@ _HOMES = {
     "Sampling": ("workbench.generation.sampling", "Sampling"),
     "Capture": ("workbench.capture.request", "Capture"),
     "AttentionCapture": ("workbench.capture.request", "AttentionCapture"),
+    "AttributionCapture": ("workbench.capture.request", "AttributionCapture"),
     "LensCapture": ("workbench.capture.request", "LensCapture"),
+    "TunedLens": ("workbench.capture.tuned_lens", "TunedLens"),
     "Conversation": ("workbench.chat.conversation", "Conversation"),
     "WorkbenchError": ("workbench.errors", "WorkbenchError"),
 }
 
 __version__ = "0.1.0"
-__all__ = ["AttentionCapture", "Capture", "Conversation", "Inspection", "LensCapture", "Model", "Run", "Sampling",
-           "Step", "WorkbenchError", "load", "open"]  # fmt: skip
+__all__ = ["AttentionCapture", "AttributionCapture", "Capture", "Conversation", "Inspection", "LensCapture", "Model",
+           "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "load", "open"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -55,5 +55,9 @@ class CaptureError(WorkbenchError, ValueError):
     """A capture names layers, heads or positions that do not exist, or would be too large."""
 
 
+class SwitchError(WorkbenchError, ValueError):
+    """A window or theta that no model can have."""
+
+
 class FileFormatError(WorkbenchError, ValueError):
     """A file to open is truncated, damaged, too large, of another format, or hostile."""

@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
+import xarray as xr
 
 from workbench.capture.observer import install
+from workbench.capture.positions import Choice, some_of
 from workbench.capture.recording import Recording
-from workbench.capture.request import AttentionCapture, Capture, LensCapture
+from workbench.capture.request import AttentionCapture, AttributionCapture, Capture, LensCapture
 from workbench.chat.encoding import EncodedPrompt, encode
 from workbench.errors import ContextLengthError, SamplingError
 from workbench.generation.prefill import new_cache, prefill
@@ -20,6 +23,7 @@ from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
 from workbench.inspection.run import Run
 from workbench.models.loading import LoadedModel, load_model
+from workbench.models.switches import KEEP, Keep, switched
 
 Prompt = EncodedPrompt | str | Iterable[Any]
 
@@ -43,6 +47,14 @@ class Model:
             f"theta {self.loaded.theta:g}, {str(self.loaded.dtype).removeprefix('torch.')} on {self.loaded.device})"
         )
 
+    def switched(self, window: int | Keep | None = KEEP, theta: float | Keep = KEEP) -> Model:
+        """The same weights under another sliding window (keys a query sees, None for all) or RoPE theta: a model like
+        any other, beside this one, which stays as it is. No weight is copied. What is not named stays; this model's
+        own settings give this model. Its name says what differs from the model that was loaded. Raises SwitchError.
+        """
+        loaded = switched(self.loaded, window=window, theta=theta)
+        return self if loaded is self.loaded else Model(loaded)
+
     def encode(self, prompt: Prompt) -> EncodedPrompt:
         """Ids, tokens, roles and spans of chat messages, or of a plain text without chat format."""
         return encode(self.loaded.tokenizer, prompt)
@@ -55,13 +67,35 @@ class Model:
         """
         encoded, capture = self.encode(prompt), capture or Capture()
         self._fits(encoded, 0)
-        recording = Recording(capture, self.loaded.module, len(encoded.ids), len(encoded.ids))
+        recording = Recording(capture, self.loaded.module, len(encoded.ids), len(encoded.ids), self.loaded)
         cache, began = new_cache(self.loaded.module), time.perf_counter()
         prefill(self.loaded.module, list(encoded.ids), cache, recording)
         with torch.inference_mode():
             captured = recording.finish(cache)
         timings = {"prefill": time.perf_counter() - began}
         return assemble(self.loaded, encoded, (), captured, capture, {"sampling": None}, timings, None)
+
+    def zoom(self, prompt: Prompt, layer: int, queries: slice, keys: slice, heads: Choice = "all") -> xr.DataArray:
+        """Exact probabilities (head, query, key) of a part of one layer's map, at any length, by one bounded forward:
+        ``prompt`` is read up to the last of ``queries`` and only those rows are worked out. `Attention.rectangle` gives
+        the same from kept states. Raises CaptureError for what does not exist or is too large.
+        """
+        encoded = self.encode(prompt)
+        self._fits(encoded, 0)
+        rows = some_of(queries, len(encoded.ids), "queries")
+        columns = some_of(keys, len(encoded.ids), "keys")
+        wanted = AttentionCapture(layers=[layer], heads=heads, rows=rows, pool=0, statistics=False)
+        ids = list(encoded.ids[: rows[-1] + 1])
+        recording = Recording(Capture(wanted, lens=None, kv_cache=False), self.loaded.module, len(ids), len(ids))
+        prefill(self.loaded.module, ids, new_cache(self.loaded.module), recording)
+        found = recording.finish(None).attention
+        assert found is not None
+        assert found.rows is not None
+        seen = [key for key in columns if key < len(ids)]
+        values = np.zeros((len(found.heads), len(rows), len(columns)), np.float32)
+        values[..., : len(seen)] = found.rows[0][..., seen]
+        coords = {"head": found.heads, "query": rows, "key": columns, "layer": found.layers[0]}
+        return xr.DataArray(values, dims=("head", "query", "key"), coords=coords, name="attention")
 
     def generate(
         self, prompt: Prompt, sampling: Sampling | None = None, capture: Capture | None = None,
@@ -115,4 +149,4 @@ def load(
     )  # fmt: skip
 
 
-__all__ = ["AttentionCapture", "Capture", "LensCapture", "Model", "load"]
+__all__ = ["AttentionCapture", "AttributionCapture", "Capture", "LensCapture", "Model", "load"]

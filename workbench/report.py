@@ -24,6 +24,8 @@ ROW_BYTES = 3 * 2**20
 """Bytes of exact attention rows a report may hold; the generated tokens come first."""
 MAP_BYTES = 6 * 2**20
 """Bytes of attention maps; larger ones are pooled further."""
+SIDES = 4096
+"""Tokens whose alternatives a report holds, the last ones of the run."""
 LENS_WINDOWS = 48
 """Windows of lens positions a report may hold, the last ones of the run first."""
 
@@ -59,7 +61,7 @@ def render(inspections: Sequence[Inspection], title: str) -> str:
 
 def _json(data: Any) -> str:
     """JSON that may stand inside a script element: no '<' can close it."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _run(inspection: Inspection, index: int) -> dict[str, Any]:
@@ -73,13 +75,21 @@ def _run(inspection: Inspection, index: int) -> dict[str, Any]:
         "tone": "ab"[index % 2],
         "summary": counted + (f", {speed:.1f} tokens/s" if speed else "") + f", {inspection.model['dtype']}",
         "text": inspection.text,
-        "open": {**open_run(inspection, run), "attention": attention.pack(inspection, run, _map_share(inspection))},
+        "open": _open(inspection, run),
         "layers": _layers(inspection),
         "rows": _rows(inspection),
         "lens": {"windows": _lens(inspection)},
-        "sides": {str(index): side for index, side in next.sides(inspection).items()},
+        "sides": {str(index): side for index, side in next.sides(inspection, SIDES).items()},
         "provenance": json.dumps(inspection.provenance, indent=2, ensure_ascii=False, default=str),
     }
+
+
+def _open(inspection: Inspection, run: str) -> dict[str, Any]:
+    """The opening payloads, with alternatives for the last SIDES tokens only."""
+    found = open_run(inspection, run, _map_share(inspection))
+    listed = found["tokens"]["alternatives"]
+    listed[: max(0, len(listed) - SIDES)] = [None] * max(0, len(listed) - SIDES)
+    return found
 
 
 def _layers(inspection: Inspection) -> dict[str, Any]:

@@ -9,62 +9,23 @@ from __future__ import annotations
 
 import argparse
 import copy
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from measuring import bench_model, plain_forward, prompt_of, ratio
 from rich.console import Console
 from rich.table import Table
-from transformers import DynamicCache, MistralConfig, MistralForCausalLM
+from transformers import DynamicCache, MistralForCausalLM
 
 import workbench as wb
 from workbench.capture.observer import install
 from workbench.chat.encoding import EncodedPrompt
 from workbench.model import Model
-from workbench.models import save_v1_tokenizer
 
 ROWS = wb.Capture(wb.AttentionCapture(rows="last", pool=0, statistics=False), lens=None, kv_cache=False)
 ROWS_AND_LENS = wb.Capture(ROWS.attention, wb.LensCapture(), kv_cache=False)
-
-
-def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Median processor seconds of ``one``, of ``other``, and the median of their ratios round by round."""
-    one(), other()  # warm
-    pairs = []
-    for _ in range(rounds):
-        spent = []
-        for work in (one, other):
-            began = time.process_time()
-            work()
-            spent.append(time.process_time() - began)
-        pairs.append(spent)
-    return (
-        statistics.median(a for a, _ in pairs),
-        statistics.median(b for _, b in pairs),
-        statistics.median(a / b for a, b in pairs),
-    )
-
-
-def prompt_of(model: Model, tokens: int) -> EncodedPrompt:
-    ids = [1, *torch.randint(300, 31000, (tokens - 1,), generator=torch.Generator().manual_seed(0)).tolist()]
-    n = len(ids)
-    return EncodedPrompt(tuple(ids), ("",) * n, ("text",) * n, (None,) * n, (0,) * n, "", model.tokenizer.sha256)
-
-
-def bench_model(folder: Path) -> Model:
-    """Random weights, 8 layers x 8 heads x 64, 2 key-value heads: the shape of every published figure of the engine."""
-    config = MistralConfig(
-        vocab_size=32000, hidden_size=512, intermediate_size=1792, num_hidden_layers=8, num_attention_heads=8,
-        num_key_value_heads=2, head_dim=64, max_position_embeddings=32768, sliding_window=None,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-    )  # fmt: skip
-    torch.manual_seed(0)
-    MistralForCausalLM(config).save_pretrained(folder)
-    save_v1_tokenizer(folder)
-    return wb.load(str(folder))
 
 
 def decode(model: Model, prompt: EncodedPrompt, capture: wb.Capture, new: int) -> Callable[[], object]:
@@ -75,15 +36,6 @@ def decode(model: Model, prompt: EncodedPrompt, capture: wb.Capture, new: int) -
         for _ in run:
             pass
         return run.inspection
-
-    return work
-
-
-def plain_forward(module: MistralForCausalLM, ids: list[int]) -> Callable[[], object]:
-    @torch.inference_mode()
-    def work() -> object:
-        cache = DynamicCache(config=module.config)
-        return module(torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
 
     return work
 

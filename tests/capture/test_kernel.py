@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.capture.kernel import attend, log_sum_exp
+from workbench.capture.backends import log_sum_exp
+from workbench.capture.kernel import attend
 
 
 @settings(max_examples=150, deadline=None)

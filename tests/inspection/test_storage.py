@@ -21,9 +21,10 @@ from workbench.inspection.storage import KEY
 @pytest.fixture(scope="module")
 def found(tiny_checkpoint: Callable[..., Path]) -> Inspection:
     model = wb.load(str(tiny_checkpoint(layers=2, heads=4, kv_heads=2, window=12)))
-    run = model.generate(
-        [{"role": "user", "content": "Hello <b> ☃ there"}], wb.Sampling(max_new_tokens=5), wb.Capture.full()
+    capture = wb.Capture(
+        wb.AttentionCapture(states=True), wb.LensCapture(positions="all", blocks=6), attribution=wb.AttributionCapture()
     )
+    run = model.generate([{"role": "user", "content": "Hello <b> ☃ there"}], wb.Sampling(max_new_tokens=5), capture)
     list(run)
     return run.inspection
 
@@ -43,6 +44,8 @@ def test_round_trip(found: Inspection, saved: Path) -> None:
     assert again.attention.map.equals(found.attention.map)
     assert again.lens.equals(found.lens)
     assert again.kv_cache.equals(found.kv_cache)
+    assert again.lens_blocks.equals(found.lens_blocks)
+    assert again.attribution.equals(found.attribution)
     np.testing.assert_array_equal(again.attention.row(3, 1), found.attention.row(3, 1))
     assert repr(again) == repr(found)
     assert list(saved.parent.iterdir()) == [saved]
@@ -140,6 +143,23 @@ HOSTILE: dict[str, Callable[[dict, dict], object]] = {
             for name, value in a.items()
             if name in ("attention.map", "attention.received") or name.removeprefix("attention.") in STATISTICS
         }
+    ),
+    "lens blocks that do not cover the text": lambda r, a: r["lens"].update(block=2),
+    "lens blocks of no size": lambda r, a: r["lens"].update(block=None),
+    "lens blocks of size 0": lambda r, a: r["lens"].update(block=0),
+    "lens blocks without counts": lambda r, a: a.pop("lens.block_counts"),
+    "lens blocks without a lens": lambda r, a: r.update(lens=None),
+    "translators as a list": lambda r, a: r["lens"].update(translators=["x"]),
+    "attribution without logits": lambda r, a: a.pop("attribution.logit"),
+    "attribution outside the text": lambda r, a: a.update(
+        {"attribution.positions": a["attribution.positions"] + 10**6}
+    ),
+    "attribution of another model": lambda r, a: a.update(
+        {f"attribution.{name}": a[f"attribution.{name}"][:1] for name in ("attention", "mlp", "heads")}
+    ),
+    "attribution of other heads": lambda r, a: a.update({"attribution.heads": a["attribution.heads"][:, :3]}),
+    "attribution of ids that are none": lambda r, a: a.update(
+        {"attribution.token_ids": a["attribution.token_ids"].astype(np.float32)}
     ),
     "settings as text": lambda r, a: r["provenance"].update(settings="none"),
     "sampling without temperature": lambda r, a: r["provenance"]["settings"]["sampling"].pop("temperature"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+
+from workbench.capture.backends import backend_for
 
 _LONGEST_CHUNK = 1024
 
@@ -69,31 +70,7 @@ def _windowed_chunk(
 
 def _piece(query: Tensor, key: Tensor, value: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
     """One mask-free call: output and log-sum-exp. Causal calls are square."""
-    if query.device.type == "cpu":
-        # the kernel that scaled_dot_product_attention itself uses on the CPU; it shares keys among grouped heads
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scale)
-    output = scaled_dot_product_attention(
-        query, key, value, is_causal=causal, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
-    )
-    return output, log_sum_exp(query, key, causal, scale)
-
-
-def log_sum_exp(query: Tensor, key: Tensor, causal: bool, scale: float, rows: int = 256) -> Tensor:
-    """Log-sum-exp ``(1, heads, queries)`` in float32, by tiles of ``rows`` queries: the exact slower way for devices
-    whose attention kernel does not hand it out."""
-    heads, kv_heads, keys = query.shape[1], key.shape[1], key.shape[2]
-    grouped = query[0].reshape(kv_heads, heads // kv_heads, query.shape[2], -1)
-    transposed = key[0].transpose(1, 2).float()
-    sums = []
-    for start in range(0, query.shape[2], rows):
-        part = grouped[:, :, start : start + rows].float()
-        scores = torch.einsum("kgqd,kdt->kgqt", part, transposed) * scale
-        if causal:
-            index = torch.arange(start, start + part.shape[2], device=query.device)
-            future = torch.arange(keys, device=query.device)[None] > index[:, None]
-            scores.masked_fill_(future, float("-inf"))
-        sums.append(torch.logsumexp(scores, -1))
-    return torch.cat(sums, 2).reshape(1, heads, -1)
+    return backend_for(query, key).run(query, key, value, causal, scale)
 
 
 def _merge(pieces: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

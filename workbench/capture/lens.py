@@ -1,18 +1,21 @@
 """Logit lens: each layer's residual stream at chosen positions, read through the final norm and the unembedding.
 
 Source: nostalgebraist, "interpreting GPT: the logit lens" (2020). Layer 0 is the embedding, layer L the model's output.
+With translators it is the tuned lens: each layer's stream passes its own affine map first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.capture.positions import choose, chosen
+from workbench.capture.positions import Reading, choose
 from workbench.capture.request import LensCapture
+from workbench.capture.tuned_lens import TunedLens
 
 _BLOCK = 128  # vocabulary entries a block in `top_k`
 _LOGITS = 2**23  # logits held at once: 32 MiB in float32
@@ -39,38 +42,41 @@ class LensResult:
 class LensRecorder:
     """Keeps the residual stream at the wanted positions until the next token is known, then reads it out in batches."""
 
-    def __init__(self, wanted: LensCapture, layers: int, prompt: int, norm: nn.Module, unembedding: nn.Linear) -> None:
+    def __init__(
+        self, wanted: LensCapture, reading: Reading, layers: int, norm: nn.Module, unembedding: nn.Linear
+    ) -> None:
         self.layers = choose(wanted.layers, layers + 1, "lens layer")
-        self.depth, self.prompt, self.top_k = layers + 1, prompt, wanted.top_k
-        self._positions, self._follows = chosen(wanted.positions, prompt, "position"), isinstance(wanted.positions, str)
+        self.depth, self.top_k, self._reading = layers + 1, wanted.top_k, reading
         self._norm, self._unembedding = norm, unembedding
-        self._first, self._rows = 0, slice(0, 0)  # type: int, slice | list[int]
+        self._translators = wanted.translators if isinstance(wanted.translators, TunedLens) else None
+        # The final layer is always kept: the divergence is taken from it.
+        self._kept = sorted({*self.layers, layers})
         self._stream: list[Tensor | None] = [None] * self.depth
         self._waiting: list[tuple[list[int], Tensor]] = []
         self._done: list[tuple[list[int], dict[str, Tensor]]] = []
-        self._ids: list[int] = []
 
     def read(self, ids: list[int]) -> None:
-        """Tell the tokens about to be fed, and which of their positions are wanted."""
-        self._first = len(self._ids)
-        self._ids.extend(ids)
-        span = range(self._first, len(self._ids))
-        self._at = [p for p in span if self._wants(p)]
-        self._rows = slice(None) if len(self._at) == len(span) else [p - self._first for p in self._at]
+        """Tell the tokens about to be fed."""
+        self._reading.read(ids)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the run so far."""
+        return len(self._reading.ids)
 
     def absorb(self, layer: int, hidden: Tensor) -> None:
         """Keep the wanted rows of ``hidden`` (n, width), the residual stream after ``layer`` layers."""
-        if self._at and (layer in self.layers or layer == self.depth - 1):
-            self._stream[layer] = hidden[self._rows]
+        if self._reading.at and layer in self._kept:
+            self._stream[layer] = hidden[self._reading.rows]
 
     def end_forward(self) -> None:
         """Close one forward; read out once enough positions wait, so that the waiting rows stay few."""
-        if self._at:
+        if self._reading.at:
             kept = [row for row in self._stream if row is not None]
-            self._waiting.append((self._at, torch.stack([row.to(kept[-1].device) for row in kept])))
+            self._waiting.append((self._reading.at, torch.stack([row.to(kept[-1].device) for row in kept])))
             self._stream = [None] * self.depth
         if sum(len(at) for at, _ in self._waiting) > _BATCH:
-            self._read_out(len(self._ids) - 1)
+            self._read_out(len(self._reading.ids) - 1)
 
     def look(self, position: int, target: int) -> dict[str, np.ndarray] | None:
         """The lens of one position recorded so far, by layer, with ``target`` as its next token; None when not kept.
@@ -81,16 +87,20 @@ class LensRecorder:
         for at, rows in self._waiting:
             if position in at:
                 i = at.index(position)
-                one = read_out(self._norm, self._unembedding, rows[:, i : i + 1], torch.tensor([target]), self.top_k)
-                return {name: values[: len(self.layers), 0].numpy() for name, values in one.items()}
+                one = self._lens(rows[:, i : i + 1], [target])
+                return {name: values[:, 0].numpy() for name, values in one.items()}
         return None
 
     def chose(self, token: int) -> None:
         """The last token generated, which is never fed: it is the target of the last position read."""
-        self._ids.append(token)
+        self._reading.chose(token)
 
-    def _wants(self, position: int) -> bool:
-        return self._positions is None or position in self._positions or (self._follows and position >= self.prompt - 1)
+    def _lens(self, rows: Tensor, targets: list[int]) -> dict[str, Tensor]:
+        """The lens of ``rows`` (kept layers, positions, width), of the layers asked for."""
+        translators = self._translators
+        translate = None if translators is None else lambda part: translators.translate(part, self._kept)
+        found = read_out(self._norm, self._unembedding, rows, torch.tensor(targets), self.top_k, translate)
+        return {name: values[: len(self.layers)] for name, values in found.items()}
 
     def _read_out(self, before: int) -> None:
         """Read out the waiting positions below ``before``; their next tokens are known."""
@@ -102,17 +112,14 @@ class LensRecorder:
         self._waiting = [(positions[ready:], rows[:, ready:].clone())] if ready < len(positions) else []
         if not ready:
             return
-        targets = torch.tensor([self._ids[p + 1] if p + 1 < len(self._ids) else -1 for p in positions[:ready]])
-        found = read_out(self._norm, self._unembedding, rows[:, :ready], targets, self.top_k)
-        if self.depth - 1 not in self.layers:  # the final layer was kept only for the divergence from it
-            found = {name: values[:-1] for name, values in found.items()}
-        self._done.append((positions[:ready], found))
+        targets = self._reading.next_tokens(positions[:ready])
+        self._done.append((positions[:ready], self._lens(rows[:, :ready], targets)))
 
     def result(self) -> LensResult:
         """Everything recorded; a last position without a next token has target -1."""
-        self._read_out(len(self._ids) + 1)
+        self._read_out(len(self._reading.ids) + 1)
         positions = np.array([p for at, _ in self._done for p in at], np.int32)
-        targets = [self._ids[p + 1] if p + 1 < len(self._ids) else -1 for p in positions]
+        targets = self._reading.next_tokens(positions.tolist())
         parts = {
             name: np.concatenate([part[name].numpy() for _, part in self._done], 1)
             if self._done
@@ -127,13 +134,14 @@ class LensRecorder:
 
 @torch.inference_mode()
 def read_out(
-    norm: nn.Module, unembedding: nn.Linear, residual: Tensor, targets: Tensor, top_k: int = 5
-) -> dict[str, Tensor]:
+    norm: nn.Module, unembedding: nn.Linear, residual: Tensor, targets: Tensor, top_k: int = 5,
+    translate: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """Lens of ``residual`` (layers, positions, width), whose last layer is the model's final one, on the CPU.
 
     Returns top_ids, top_logprobs (layers, positions, top_k), entropy, kl, target_logprob in nats and target_rank
-    (layers, positions). ``targets`` (positions,) are token ids, -1 for none. Logits are held for a few positions at a
-    time: never layers x positions x vocabulary.
+    (layers, positions). ``targets`` (positions,) are token ids, -1 for none. ``translate`` is applied to the stream
+    first, shape kept. Logits are held for a few positions at a time: never layers x positions x vocabulary.
     """
     layers, positions, width = residual.shape
     vocabulary = unembedding.weight.shape[0]
@@ -142,6 +150,7 @@ def read_out(
     for start in range(0, positions, step):
         rows = residual[:, start : start + step]
         n = rows.shape[1]
+        rows = rows if translate is None else translate(rows)
         logits = unembedding(norm(rows.reshape(-1, width))).float().view(layers, n, vocabulary)
         best, ids = (found.view(layers, n, top_k) for found in top_k_blocked(logits.view(-1, vocabulary), top_k))
         probability = logits.softmax(-1)

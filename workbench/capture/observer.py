@@ -35,6 +35,13 @@ class Observer(Protocol):
         """``query`` (heads, n, head_dim) and ``key`` (kv_heads, m, head_dim) after RoPE; the last key is the last
         query's own. ``lse`` (heads, n) is given for n > 1."""
 
+    def wants_heads(self, layer: int) -> bool:
+        """Whether `heads` should be called for this layer."""
+
+    def heads(self, layer: int, output: Tensor, project: nn.Module) -> None:
+        """``output`` (n, heads, head_dim): what each head read, as handed to ``project``, the output projection, which
+        takes (rows, heads * head_dim)."""
+
     def residual(self, layer: int, hidden: Tensor) -> None:
         """``hidden`` (n, width): the residual stream after ``layer`` layers; 0 is the embedding."""
 
@@ -111,6 +118,8 @@ def observed_attention(
     if watched:
         assert observer is not None
         observer.attention(layer, query[0], key[0], lse, sliding_window, scale)
+    if observer is not None and observer.wants_heads(layer):
+        observer.heads(layer, output[0], module.o_proj)  # type: ignore[arg-type]
     return output, None
 
 

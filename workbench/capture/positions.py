@@ -87,3 +87,55 @@ def some(picked: list[int], noun: str, without: str) -> None:
     """CaptureError when nothing is picked; ``without`` is the setting that records none."""
     if not picked:
         raise CaptureError(f"No {noun} is chosen", expected="at least one", remedy=f"Set {without} to record none")
+
+
+class Reading:
+    """A run's tokens as they are fed, and which positions of each forward are wanted.
+
+    ``positions`` are absolute, None for all; ``follows`` adds every position from there on (those that choose the
+    generated tokens). After `read`: ``at``, the wanted positions of this forward, ascending, and ``rows``, the index
+    that takes them out of its (n, ...) tensors.
+    """
+
+    def __init__(self, positions: set[int] | None, follows: int | None = None) -> None:
+        self._positions, self._follows = positions, follows
+        self.ids: list[int] = []
+        self.at: list[int] = []
+        self.rows: slice | list[int] = slice(0, 0)
+
+    @classmethod
+    def of(cls, wanted: Positions, prompt: int) -> Reading:
+        """The positions that a capture names, in a run that starts with a prompt of ``prompt`` tokens."""
+        return cls(chosen(wanted, prompt, "position"), prompt - 1 if isinstance(wanted, str) else None)
+
+    def read(self, ids: list[int]) -> None:
+        """``ids`` are about to be fed."""
+        span = range(len(self.ids), len(self.ids) + len(ids))
+        self.ids.extend(ids)
+        self.at = [position for position in span if self._wants(position)]
+        self.rows = slice(None) if len(self.at) == len(span) else [position - span.start for position in self.at]
+
+    def chose(self, token: int) -> None:
+        """The last token generated, which is never fed: it follows the last position read."""
+        self.ids.append(token)
+
+    def next_tokens(self, positions: Iterable[int]) -> list[int]:
+        """The token after each position, -1 where none is known."""
+        return [self.ids[p + 1] if p + 1 < len(self.ids) else -1 for p in positions]
+
+    def _wants(self, position: int) -> bool:
+        return (
+            self._positions is None
+            or position in self._positions
+            or (self._follows is not None and position >= self._follows)
+        )
+
+
+def some_of(wanted: slice, size: int, noun: str) -> list[int]:
+    """The positions of a slice of 0 to ``size`` - 1, ascending; CaptureError when it is none or names nothing."""
+    if not isinstance(wanted, slice):
+        raise CaptureError(f"The {noun} are {wanted!r}", expected="a slice of positions, as slice(0, 256)")
+    found = choose(wanted, size, noun)
+    if not found:
+        raise CaptureError(f"The {noun} are empty", expected=f"some of 0 to {size - 1}")
+    return found

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Cache
 
 from workbench.capture.attention import AttentionRecorder, AttentionResult
-from workbench.capture.kv_cache import KVCacheResult, measure
+from workbench.capture.attribution import AttributionRecorder, AttributionResult
+from workbench.capture.kv_cache import Growth, KVCacheResult, measure
 from workbench.capture.lens import LensRecorder, LensResult
+from workbench.capture.lens_blocks import LensBlocks, in_blocks, spread
+from workbench.capture.positions import Reading, block_size
 from workbench.capture.request import Capture
+from workbench.capture.tuned_lens import Origin, TunedLens
 from workbench.errors import CaptureError
+from workbench.models.placement import turn
 
 _PENDING = 32  # decoding steps whose attention is worked out together
 
@@ -26,6 +31,8 @@ class Captured:
     attention: AttentionResult | None
     lens: LensResult | None
     kv_cache: KVCacheResult | None
+    lens_blocks: LensBlocks | None = None
+    attribution: AttributionResult | None = None
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,11 @@ class Recording:
     """Record one request of ``prompt`` tokens that may grow to ``total`` on a Mistral ``module``.
 
     While decoding, queries are only set aside; their rows, maps and statistics are worked out for some 30 tokens at
-    once. The order of calls is: `before` each forward, `after` it, and `finish` once.
+    once. The order of calls is: `before` each forward, `after` it, and `finish` once. ``origin`` says whose weights the
+    module holds; a tuned lens is checked against it.
     """
 
-    def __init__(self, capture: Capture, module: Any, prompt: int, total: int) -> None:
+    def __init__(self, capture: Capture, module: Any, prompt: int, total: int, origin: Origin | None = None) -> None:
         config = module.config
         if not isinstance(capture, Capture):
             raise CaptureError(
@@ -64,6 +72,8 @@ class Recording:
         self._read = 0
         self._attention: AttentionRecorder | None = None
         self._lens: LensRecorder | None = None
+        self._blocks: LensRecorder | None = None
+        self._attribution: AttributionRecorder | None = None
         if (wanted := capture.attention) is not None:
             window = getattr(config, "sliding_window", None)
             reach = wanted.reach or window or max(1, config.max_position_embeddings // 8)
@@ -71,8 +81,26 @@ class Recording:
                 wanted, config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads,
                 prompt, total, reach,
             )  # fmt: skip
-        if capture.lens is not None:
-            self._lens = LensRecorder(capture.lens, config.num_hidden_layers, prompt, module.model.norm, module.lm_head)
+        readers = (config.num_hidden_layers, module.model.norm, module.lm_head)
+        if (lens := capture.lens) is not None:
+            if isinstance(lens.translators, TunedLens):
+                if origin is None:
+                    raise CaptureError("A tuned lens needs to know whose weights it reads", expected="origin=a model")
+                lens.translators.check(origin)
+            self._lens = LensRecorder(lens, Reading.of(lens.positions, prompt), *readers)
+            if lens.blocks:
+                self._block = block_size(total, lens.blocks)
+                read = Reading(spread(total, self._block, lens.per_block))
+                self._blocks = LensRecorder(replace(lens, top_k=1), read, *readers)
+        if (explained := capture.attribution) is not None:
+            self._attribution = AttributionRecorder(
+                explained, Reading.of(explained.positions, prompt), config.num_hidden_layers,
+                config.num_attention_heads, module.model.norm, module.lm_head, config.rms_norm_eps,
+            )  # fmt: skip
+        # Everything that reads the residual stream, and is told of every forward.
+        self._readers = [reader for reader in (self._lens, self._blocks, self._attribution) if reader is not None]
+        self._growth = Growth(prompt) if capture.kv_cache else None
+        self._turn = turn(module)  # the lens reads with the model's own norm and unembedding
         self._watched = frozenset(self._attention.layers if self._attention else ())
         self._pending: dict[int, _Pending] = {}
         self._pending_from, self._steps = 0, 0
@@ -82,18 +110,23 @@ class Recording:
     @property
     def idle(self) -> bool:
         """Nothing has to be seen while the forward runs."""
-        return self._attention is None and self._lens is None
+        return self._attention is None and not self._readers
+
+    def expect(self, ids: list[int]) -> None:
+        """``ids`` will be fed from here on, in parts: what comes next is known before a part is read."""
+        if self._attention:
+            self._attention.know(ids, self._read)
 
     def before(self, ids: list[int]) -> None:
         """``ids`` are about to be fed."""
+        if self._attention:
+            self._attention.know(ids, self._read)
         if self._steps and (len(ids) > 1 or self._steps >= _PENDING):
             self._flush()
         self._first = self._read
         self._read += len(ids)
-        if self._attention:
-            self._attention.read(ids)
-        if self._lens:
-            self._lens.read(ids)
+        for reader in self._readers:
+            reader.read(ids)
         if len(ids) == 1 and self._attention:
             self._pending_from = self._first if not self._steps else self._pending_from
             self._steps += 1
@@ -119,25 +152,37 @@ class Recording:
             else:
                 waiting.new_keys.append(key[:, -1:].clone())  # a view would hold this step's whole window of keys
 
-    def residual(self, layer: int, hidden: Tensor) -> None:
-        if self._lens:
-            self._lens.absorb(layer, hidden)
+    def wants_heads(self, layer: int) -> bool:
+        return self._attribution is not None and self._attribution.looks
 
-    def after(self) -> None:
-        """The forward is over."""
-        if self._lens:
-            self._lens.end_forward()
+    def heads(self, layer: int, output: Tensor, project: nn.Module) -> None:
+        assert self._attribution is not None
+        self._attribution.absorb_heads(layer, output, project)
+
+    def residual(self, layer: int, hidden: Tensor) -> None:
+        for reader in self._readers:
+            reader.absorb(layer, hidden)
+
+    def after(self, cache: Cache | None = None) -> None:
+        """The forward is over, and ``cache`` holds what it left."""
+        for reader in self._readers:
+            reader.end_forward()
+        if self._growth and cache is not None:
+            self._growth.note(cache, self._read)
 
     @torch.inference_mode()
     def look(self, position: int, token: int) -> StepCapture:
         """What has been captured at ``position``, which chose ``token``. Works out what was set aside, so asking at
         every step costs more than asking at the end."""
+        if self._attention:
+            self._attention.know([token], position + 1)
         if self._steps:
             self._flush()
-        return StepCapture(
-            self._attention.row_of(position) if self._attention else None,
-            self._lens.look(position, token) if self._lens else None,
-        )
+        with self._turn:
+            return StepCapture(
+                self._attention.row_of(position) if self._attention else None,
+                self._lens.look(position, token) if self._lens else None,
+            )
 
     @torch.inference_mode()
     def _flush(self) -> None:
@@ -154,15 +199,22 @@ class Recording:
     @torch.inference_mode()
     def finish(self, cache: Cache | None, last: int | None = None) -> Captured:
         """What was captured. ``last`` is the token generated last, which was never fed."""
+        if self._attention and last is not None:
+            self._attention.know([last], self._read)
         if self._steps:
             self._flush()
-        if self._lens and last is not None:
-            self._lens.chose(last)
-        return Captured(
-            self._attention.result(self._read) if self._attention else None,
-            self._lens.result() if self._lens else None,
-            measure(cache) if self.capture.kv_cache and cache is not None else None,
-        )
+        if last is not None:
+            for reader in self._readers:
+                reader.chose(last)
+        with self._turn:
+            blocks = in_blocks(self._blocks.result(), self._block, self._blocks.tokens) if self._blocks else None
+            return Captured(
+                self._attention.result(self._read) if self._attention else None,
+                self._lens.result() if self._lens else None,
+                measure(cache, self._growth) if self.capture.kv_cache and cache is not None else None,
+                blocks,
+                self._attribution.result() if self._attribution else None,
+            )
 
 
 class _Shape:
@@ -170,5 +222,5 @@ class _Shape:
 
     def __init__(self, config: Any) -> None:
         self.layers, self.heads = config.num_hidden_layers, config.num_attention_heads
-        self.kv_heads = config.num_key_value_heads
+        self.kv_heads, self.vocab_size = config.num_key_value_heads, config.vocab_size
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads

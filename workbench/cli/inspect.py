@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli import files
-from workbench.cli.options import DeviceMap, Dtype, LocalOnly, Quantization, Revision, loaded
+from workbench.cli.options import DeviceMap, Dtype, LocalOnly, Quantization, Revision, Theta, Window, loaded, switches
 from workbench.errors import CaptureError, PromptError
 from workbench.models.registry import resolve
 
 if TYPE_CHECKING:
     from workbench.capture.request import Capture
+    from workbench.capture.tuned_lens import TunedLens
 
 EXAMPLES = """Examples:
 
@@ -22,7 +24,13 @@ EXAMPLES = """Examples:
 
 `workbench inspect --model twin-v0.1 --prompt-file question.txt --html report.html --out run.inspection`
 
+`workbench inspect --model twin-v0.1 --window none --theta 1e6 --prompt "What is the capital of France?"`
+
 `workbench inspect --model ./my-checkpoint --plain --prompt "Once upon a time" --max-new-tokens 0`"""
+
+
+LONG = 4096
+"""Tokens of a prompt from which on it is said beforehand what the run will cost."""
 
 
 class Kept(StrEnum):
@@ -32,13 +40,19 @@ class Kept(StrEnum):
     rows = "rows"
     full = "full"
 
-    def capture(self) -> Capture:
+    def capture(self, translators: TunedLens | None = None, sample: int | None = None) -> Capture:
         import workbench as wb
 
-        if self is Kept.full:
-            return wb.Capture.full()
         # -1 is the last token of the prompt, which chose the first new one; "last" goes on with every new token.
-        return wb.Capture(attention=wb.AttentionCapture(rows=[-1] if self is Kept.light else "last"))
+        rows: Any = [-1] if self is Kept.light else "last"
+        chosen = wb.Capture.full() if self is Kept.full else wb.Capture(attention=wb.AttentionCapture(rows=rows))
+        assert chosen.lens is not None
+        assert chosen.attention is not None
+        return replace(
+            chosen,
+            attention=replace(chosen.attention, sample=sample),
+            lens=replace(chosen.lens, translators=translators),
+        )
 
 
 def inspect(
@@ -77,12 +91,28 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            help="Work out attention maps from this many query rows of each block (even), as a quick look at a long "
+            "prompt. Default: from all.",
+            show_default=False,
+        ),
+    ] = None,
+    lens: Annotated[
+        Path | None,
+        typer.Option(
+            help="Read the layers through this tuned lens, a file of `workbench lens train`.", show_default=False
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a report that opens in any browser.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the inspection, for `workbench show` and `wb.open`.", show_default=False)
     ] = None,
+    window: Window = None,
+    theta: Theta = None,
     revision: Revision = None,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
@@ -93,6 +123,7 @@ def inspect(
     # What can be wrong without a model is said before one is loaded.
     text = files.question(prompt, prompt_file)
     resolve(model)
+    switched = switches(window, theta)
     for path in (html, out):
         files.writable(path)
     asked: Any = text
@@ -108,6 +139,7 @@ def inspect(
     import workbench as wb
     from workbench.cli import summary
 
+    tuned = None if lens is None else wb.TunedLens.load(lens)
     sampling = None
     if max_new_tokens != 0:
         sampling = wb.Sampling(
@@ -122,16 +154,25 @@ def inspect(
         )
     wanted = capture or (Kept.full if html or out or position is not None else Kept.rows)
     console = summary.console()
-    chosen = loaded(model, revision, dtype, device_map, quantization, local_files_only)
+    chosen = loaded(model, revision, dtype, device_map, quantization, local_files_only).switched(**switched)
+    if tuned is not None:
+        tuned.check(chosen.loaded)
     encoded = chosen.encode(asked)
+    request = wanted.capture(tuned, sample)
+    new = 0 if sampling is None else max(0, min(sampling.max_new_tokens, chosen.context - len(encoded)))
     try:
+        request.check(chosen, len(encoded), new)
+        if len(encoded) > LONG:
+            summary.cost(console, request.estimate(chosen, len(encoded), new))
         if sampling is None:
-            found = chosen.inspect(encoded, capture=wanted.capture())
+            found = chosen.inspect(encoded, capture=request)
         else:
-            run = chosen.generate(encoded, sampling=sampling, capture=wanted.capture())
+            run = chosen.generate(encoded, sampling=sampling, capture=request)
             summary.stream(console, run)
             found = run.inspection
     except CaptureError as error:
+        if sample is not None and error.what.startswith("sample"):
+            raise
         smaller = {Kept.full: "rows or light", Kept.rows: "light"}.get(wanted)
         remedy = f"Take --capture {smaller}, or a shorter prompt" if smaller else "Take a shorter prompt"
         raise CaptureError(error.what, expected=error.expected, remedy=remedy) from error

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.errors import WorkbenchError
+from workbench.errors import SwitchError, WorkbenchError
+from workbench.models.architecture import check_theta, check_window
 from workbench.models.registry import resolve
 
 if TYPE_CHECKING:
@@ -34,6 +35,32 @@ Quantization = Annotated[
 LocalOnly = Annotated[
     bool, typer.Option("--local-files-only", help="Never download, even when the weights are missing.")
 ]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the same weights with another sliding window: a number of tokens, or none. Default: the model's own.",
+        show_default=False,
+    ),
+]
+Theta = Annotated[
+    float | None,
+    typer.Option(
+        help="Run the same weights with another RoPE theta, such as 1e6. Default: the model's own.", show_default=False
+    ),
+]
+
+
+def switches(window: str | None, theta: float | None) -> dict[str, Any]:
+    """The keywords of `Model.switched`; what is not asked for is not among them. Raises SwitchError."""
+    found: dict[str, Any] = {}
+    if window is not None:
+        word = window.strip().lower()
+        if word != "none" and not word.removeprefix("-").isdecimal():
+            raise SwitchError(f"--window is {window[:40]!r}", expected="a number of tokens, or none for full attention")
+        found["window"] = check_window(None if word == "none" else int(word[:20]))
+    if theta is not None:
+        found["theta"] = check_theta(theta)
+    return found
 
 
 def loaded(

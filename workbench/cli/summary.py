@@ -12,12 +12,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from workbench.capture.cost import Estimate
 from workbench.errors import CaptureError
 from workbench.generation.decoding import Step
+from workbench.inspection.heads import KINDS
 from workbench.inspection.inspection import Inspection
 
 TOKENS = 40  # rows of the token table before its middle is left out
 READ = 3  # keys named a layer
+HEADS = 3  # heads named a kind
 SHOWN = ("mistral-workbench", "torch", "transformers")  # versions named; the file has them all
 
 
@@ -39,6 +42,11 @@ def piece(token: str) -> str:
 
 def heading(out: Console, words: str) -> None:
     out.print(Rule(Text(words, style="bold"), align="left", style="dim"))
+
+
+def cost(out: Console, expected: Estimate) -> None:
+    """Print what a long run will cost, before it starts."""
+    out.print(Text(f"Expected: {expected}.", style="dim"), soft_wrap=True)
 
 
 def stream(out: Console, run: Iterable[Step]) -> None:
@@ -66,8 +74,12 @@ def write(out: Console, found: Inspection, position: int | None = None) -> None:
     if (table := attention_table(found, at)) is not None:
         heading(out, f"Attention from {place(found, at)}{chose(found, at)}")
         out.print(table)
+    if (table := heads_table(found)) is not None:
+        heading(out, "Heads named by what they read in this text")
+        out.print(table)
     if (table := lens_table(found, at)) is not None:
-        heading(out, f"Logit lens at {place(found, at)}")
+        tuned = found.lens is not None and found.lens.attrs["translators"]
+        heading(out, f"{'Tuned' if tuned else 'Logit'} lens at {place(found, at)}")
         out.print(table)
     if found.kv_cache is not None:
         heading(out, "KV cache")
@@ -192,6 +204,21 @@ def attention_table(found: Inspection, at: int) -> Table | None:
             f"{head}: {piece(found.tokens[key])}@{key} {between[head, key]:.2f}",
         )
     return table
+
+
+def heads_table(found: Inspection) -> Table | None:
+    """By kind, how many heads go by its name, and the surest of them with their scores; None when there is none."""
+    if found.attention is None or found.attention.statistics is None:
+        return None
+    named = found.attention.named_heads()
+    table = table_of("kind", "heads", "surest: layer.head and score", left=("kind", "surest: layer.head and score"))
+    for kind in KINDS:
+        scores = named.loc[named["name"] == kind, kind].sort_values(ascending=False, kind="stable")
+        if len(scores):
+            surest = zip(scores.index.tolist()[:HEADS], scores.tolist(), strict=False)
+            best = [f"{layer}.{head} {score:.2f}" for (layer, head), score in surest]
+            table.add_row(kind, str(len(scores)), ", ".join(best))
+    return table if table.row_count else None
 
 
 def lens_table(found: Inspection, at: int) -> Table | None:

@@ -11,6 +11,7 @@ from transformers import Cache, DynamicCache
 
 from workbench.capture.observer import install, observing
 from workbench.capture.recording import Recording
+from workbench.models.placement import turn
 
 CHUNK = 2048
 
@@ -27,11 +28,11 @@ def forward(module: Any, ids: list[int], cache: Cache, recording: Recording | No
     watching = recording if recording is not None and not recording.idle else None
     if recording is not None:
         recording.before(ids)
-    with torch.inference_mode(), observing(watching):
+    with turn(module), torch.inference_mode(), observing(watching):
         inputs = torch.tensor([ids], device=device if device.type != "meta" else None)
         output = module(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         if recording is not None:
-            recording.after()
+            recording.after(cache)
         return output.logits[0, -1].float()
 
 
@@ -41,6 +42,8 @@ def prefill(
 ) -> Tensor | None:  # fmt: skip
     """Feed a whole prompt in chunks; float32 logits (vocabulary,) of its last token, None when ``stop`` was set."""
     logits: Tensor | None = None
+    if recording is not None:
+        recording.expect(ids)
     for start in range(0, len(ids), chunk):
         if stop is not None and stop.is_set():
             return None

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from workbench.capture.attention import AttentionResult
+from workbench.capture.attribution import AttributionResult
 from workbench.capture.kv_cache import KVCacheResult
 from workbench.capture.lens import LensResult
+from workbench.capture.lens_blocks import LensBlocks
 from workbench.capture.recording import Captured
 from workbench.capture.request import Capture
+from workbench.capture.tuned_lens import TunedLens
 from workbench.chat.encoding import EncodedPrompt
 from workbench.generation.decoding import TOP, Step
 from workbench.inspection.inspection import Inspection, Record
@@ -27,7 +30,11 @@ def assemble(
     """The inspection of one run; ``steps`` is empty for a prompt that was only read."""
     ids = np.array([*prompt.ids, *(step.token_id for step in steps)], np.int32)
     arrays: dict[str, np.ndarray] = {"ids": ids} | _step_arrays(steps)
-    for prefix, part in (("attention", captured.attention), ("lens", captured.lens), ("kv_cache", captured.kv_cache)):
+    parts = (
+        ("attention", captured.attention), ("lens", captured.lens), ("lens", captured.lens_blocks),
+        ("attribution", captured.attribution), ("kv_cache", captured.kv_cache),
+    )  # fmt: skip
+    for prefix, part in parts:
         arrays |= {f"{prefix}.{name}": values for name, values in _arrays(part).items()}
     special = {model.tokenizer.bos_id, model.tokenizer.eos_id}
     spans, text = _spans(prompt, steps)
@@ -43,7 +50,7 @@ def assemble(
         finish_reason=finish_reason,
         pieces=_pieces(model, arrays),
         attention=_attention_facts(model, captured.attention, capture),
-        lens=None if captured.lens is None else {"layers": captured.lens.layers},
+        lens=_lens_facts(captured, capture),
         timings=timings,
     )
     return Inspection(record, arrays)
@@ -61,12 +68,16 @@ def _step_arrays(steps: Sequence[Step]) -> dict[str, np.ndarray]:
     return found | {"steps.top_logprobs": logprobs.reshape(shape)}
 
 
-def _arrays(part: AttentionResult | LensResult | KVCacheResult | None) -> dict[str, np.ndarray]:
+def _arrays(
+    part: AttentionResult | LensResult | LensBlocks | AttributionResult | KVCacheResult | None,
+) -> dict[str, np.ndarray]:
     if part is None:
         return {}
     found = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     named = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
-    return named | (found.get("statistics") or {})
+    return named | {
+        name: values for part in ("statistics", "shares", "errors") for name, values in (found.get(part) or {}).items()
+    }
 
 
 def _spans(prompt: EncodedPrompt, steps: Sequence[Step]) -> tuple[list[tuple[int, int] | None], str]:
@@ -82,12 +93,28 @@ def _spans(prompt: EncodedPrompt, steps: Sequence[Step]) -> tuple[list[tuple[int
     return spans + [None] * waiting, text
 
 
+_IDS = ("ids", "top_ids", "token_id", "token_ids", "target_ids")
+
+
 def _pieces(model: LoadedModel, arrays: dict[str, np.ndarray]) -> dict[int, str]:
     """The visible piece of every token id that occurs."""
-    names = [name for name in arrays if name.rsplit(".", 1)[-1] in ("ids", "top_ids", "token_id", "target_ids")]
+    names = [name for name in arrays if name.rsplit(".", 1)[-1] in _IDS]
     used = np.unique(np.concatenate([arrays[name].reshape(-1) for name in names]))
     known = [int(i) for i in used if i >= 0]
     return dict(zip(known, model.tokenizer.pieces(known), strict=True))
+
+
+def _lens_facts(captured: Captured, capture: Capture) -> dict[str, Any] | None:
+    """The lens's layers; ``block``, tokens a block of the coarse lens, None without one; ``translators``, the hash of
+    the tuned lens, None for the plain one."""
+    if captured.lens is None or capture.lens is None:
+        return None
+    tuned, blocks = capture.lens.translators, captured.lens_blocks
+    return {
+        "layers": captured.lens.layers,
+        "block": None if blocks is None else blocks.size,
+        "translators": tuned.sha256 if isinstance(tuned, TunedLens) else None,
+    }
 
 
 def _attention_facts(model: LoadedModel, found: AttentionResult | None, capture: Capture) -> dict[str, Any] | None:
@@ -105,5 +132,6 @@ def _attention_facts(model: LoadedModel, found: AttentionResult | None, capture:
             "sink_tokens": wanted.sink_tokens,
             "recent": wanted.recent,
             "reach": found.reach,
-        },
+        }
+        | ({} if wanted.sample is None else {"sample": wanted.sample}),
     }

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from workbench.capture.attention import STATISTICS
+from workbench.capture.pooling import SAMPLED, STATISTICS
 from workbench.errors import CaptureError
+from workbench.inspection.heads import head_scores
+
+LARGEST_RECTANGLE = 2**24
+"""Probabilities that `rectangle` works out at once: 64 MiB."""
 
 
 class Attention:
@@ -22,6 +27,8 @@ class Attention:
         self.heads: list[int] = list(facts["heads"])
         self.block: int = facts["block"]
         self.window: int | None = facts["window"]
+        self.kv_heads: list[int] = [head // facts["group"] for head in self.heads]
+        """The key-value head that each captured head reads; the coordinate "kv_head" on "head" of every array."""
 
     def __repr__(self) -> str:
         parts = [name for name in ("rows", "map", "statistics") if getattr(self, name) is not None]
@@ -41,6 +48,7 @@ class Attention:
             coords={
                 "layer": self.layers,
                 "head": self.heads,
+                "kv_head": ("head", self.kv_heads),
                 "query": queries,
                 "key": keys,
                 "query_token": ("query", [self._tokens[int(q)] for q in queries]),
@@ -58,18 +66,71 @@ class Attention:
         return self._blocked(self._arrays["map"], ("query_block", "key_block"), "attention_map")
 
     @property
+    def max_map(self) -> xr.DataArray | None:
+        """The largest probability in each cell of `map`; None unless AttentionCapture(maximum=True)."""
+        if "max_map" not in self._arrays:
+            return None
+        return self._blocked(self._arrays["max_map"], ("query_block", "key_block"), "attention_max_map")
+
+    @property
     def statistics(self) -> xr.Dataset | None:
         """Means over each query block, (layer, head, query_block): entropy (nats), distance (tokens back), and mass on
         the sink (first tokens), self, previous key, recent keys, induction target (the key after the last occurrence of
-        the same token) and inside_window; and received (layer, head, key_block): mass a key got from all queries."""
+        the same token), copying target (the last key that holds the next token) and inside_window; induction_share and
+        copying_share (query_block,): how many queries have such a target; and received (layer, head, key_block): mass a
+        key of the block got from all queries, on average over its keys."""
         if "received" not in self._arrays:
             return None
         named = {name: self._blocked(self._arrays[name], ("query_block",), name) for name in STATISTICS}
-        named["received"] = self._blocked(self._arrays["received"], ("key_block",), "received")
+        blocks = np.arange(self._arrays["entropy"].shape[-1]) * self.block
+        for name in ("induction_share", "copying_share"):
+            named[name] = xr.DataArray(self._arrays[name], dims=("query_block",), coords={"query_block": blocks})
+        received = self._arrays["received"]
+        sizes = np.minimum(blocks + self.block, received.shape[-1]) - blocks
+        means = np.add.reduceat(received, blocks, axis=-1) / sizes
+        named["received"] = self._blocked(means.astype(np.float32), ("key_block",), "received")
         return xr.Dataset(named, attrs={"block": self.block, **self._facts["meaning"]})
 
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Standard errors (layer, head) of a map cell, of entropy and of distance where rows were sampled, root mean
+        square over the sampled blocks; empty where all rows were looked at."""
+        return {name: self._arrays[f"{name}_error"] for name in SAMPLED if f"{name}_error" in self._arrays}
+
+    @property
+    def received(self) -> xr.DataArray | None:
+        """Mass (layer, head, key) that each key received from all queries. A key no later query may see gets less for
+        that reason alone."""
+        if "received" not in self._arrays:
+            return None
+        values = self._arrays["received"]
+        coords = {"layer": self.layers, "head": self.heads, "kv_head": ("head", self.kv_heads),
+                  "key": np.arange(values.shape[-1])}  # fmt: skip
+        return xr.DataArray(values, dims=("layer", "head", "key"), coords=coords, name="received")
+
+    def heavy_hitters(self, count: int = 16) -> xr.Dataset:
+        """The keys that received most (Zhang et al., "H2O", 2023): position and received (layer, head, rank)."""
+        if (received := self.received) is None:
+            raise CaptureError(
+                "What keys receive was not captured", remedy="Capture with AttentionCapture(statistics=True)"
+            )
+        count = max(1, min(count, received.sizes["key"]))
+        order = np.argsort(-received.values, axis=-1, kind="stable")[..., :count]
+        dims, coords = ("layer", "head", "rank"), {"layer": self.layers, "head": self.heads, "rank": np.arange(count)}
+        mass = np.take_along_axis(received.values, order, -1)
+        return xr.Dataset({"position": (dims, order), "received": (dims, mass)}, coords=coords)
+
+    def named_heads(self, least: float = 0.4) -> pd.DataFrame:
+        """Scores of every head as induction, retrieval, previous-token, sink and local head, and its name when the best
+        one is at least ``least``; see `head_scores`."""
+        if (statistics := self.statistics) is None:
+            raise CaptureError(
+                "Heads are named from statistics", remedy="Capture with AttentionCapture(statistics=True)"
+            )
+        return head_scores(statistics, self._arrays["received"].shape[-1], least)
+
     def _blocked(self, values: np.ndarray, dims: tuple[str, ...], name: str) -> xr.DataArray:
-        coords: dict[str, Any] = {"layer": self.layers, "head": self.heads}
+        coords: dict[str, Any] = {"layer": self.layers, "head": self.heads, "kv_head": ("head", self.kv_heads)}
         coords |= {dim: np.arange(values.shape[2 + i]) * self.block for i, dim in enumerate(dims)}
         return xr.DataArray(
             values, dims=("layer", "head", *dims), coords=coords, name=name, attrs={"block": self.block}
@@ -118,14 +179,29 @@ class Attention:
                 expected=f"AttentionCapture(states=True) and at most {limit} tokens",
                 remedy="Use .map, or .row for single queries",
             )
+        return self.rectangle(layer, head, slice(0, read), slice(0, read))
+
+    def rectangle(self, layer: int, head: int, queries: slice, keys: slice) -> np.ndarray:
+        """Exact probabilities (query, key) of one head at any length: a part of a map as it really is, from kept
+        states. `Model.zoom` gives the same without states, by one forward."""
+        if "queries" not in self._arrays:
+            raise CaptureError(
+                "A rectangle needs kept states", remedy="Capture with AttentionCapture(states=True), or use Model.zoom"
+            )
         if head not in self.heads:
             raise CaptureError(f"Head {head} was not captured", expected=f"one of {self.heads}")
-        i, h = self._layer(layer), self.heads.index(head)
-        index = np.arange(read)
-        seen = index[None] <= index[:, None]
+        read = self._arrays["queries"].shape[2]
+        rows, columns = np.arange(read)[queries], np.arange(read)[keys]
+        if not 0 < len(rows) * len(columns) <= LARGEST_RECTANGLE:
+            raise CaptureError(
+                f"The rectangle has {len(rows)} x {len(columns)} probabilities",
+                expected=f"1 to {LARGEST_RECTANGLE} of the {read} positions read",
+                remedy="Choose a smaller one",
+            )
+        seen = columns[None] <= rows[:, None]
         if self.window is not None:
-            seen &= index[None] > index[:, None] - self.window
-        return self._probabilities(i, slice(None), slice(None), [h])[0] * seen
+            seen &= columns[None] > rows[:, None] - self.window
+        return self._probabilities(self._layer(layer), queries, keys, [self.heads.index(head)])[0] * seen
 
     def _probabilities(self, i: int, rows: slice, keys: slice, heads: list[int] | None = None) -> np.ndarray:
         """exp(q.k scale - lse) of layer index ``i``: (head, rows, keys), before any mask."""

@@ -16,6 +16,7 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.inspection.attention import Attention
+from workbench.inspection.kv_cache import labelled
 
 SCHEMA = 1
 
@@ -130,7 +131,8 @@ class Inspection:
     def lens(self) -> xr.Dataset | None:
         """Logit lens over (layer, position[, rank]); layer 0 is the embedding, the last the model's output. None when
         not captured. top_id, top_logprob, entropy, kl (nats, final layer from this one), target_rank (1 = top),
-        target_logprob, target_id (position,): the token that really came next, -1 when none did."""
+        target_logprob, target_id (position,): the token that really came next, -1 when none did.
+        ``attrs["translators"]`` is the hash of the tuned lens that read the stream, "" for the plain lens."""
         if self.record.lens is None:
             return None
         found = self._part("lens.")
@@ -147,19 +149,76 @@ class Inspection:
                 "position": at,
                 "token": ("position", [self.tokens[p] for p in at]),
             },
+            attrs={"translators": self.record.lens.get("translators") or ""},
         )
 
     @cached_property
-    def kv_cache(self) -> xr.Dataset | None:
-        """Per layer: bytes, logical_length (tokens read), physical_length (stored), evicted, capacity (-1: no limit);
-        key_norm and value_norm (layer, kv_head, position), NaN where evicted. None when not captured."""
-        found = self._part("kv_cache.")
+    def lens_blocks(self) -> xr.Dataset | None:
+        """The coarse lens of the whole run over (layer, block), from ``count`` (block,) positions of each block:
+        entropy (mean, nats), target_logprob (mean, nats) and target_rank (median, 1 = top) of the token that really
+        came next, NaN where none was read. Block i has the tokens ``start`` to ``stop`` - 1. None when not captured."""
+        found = self._part("lens.block_")
+        if self.record.lens is None or not found:
+            return None
+        size, total = int(self.record.lens["block"]), len(self.ids)
+        start = np.arange(len(found["counts"])) * size
+        return xr.Dataset(
+            {name: (("layer", "block"), found[name]) for name in ("entropy", "target_logprob", "target_rank")}
+            | {"count": ("block", found["counts"])},
+            coords={
+                "layer": self.record.lens["layers"],
+                "block": np.arange(len(start)),
+                "start": ("block", start),
+                "stop": ("block", np.minimum(start + size, total)),
+            },
+            attrs={"block": size, "translators": self.record.lens.get("translators") or ""},
+        )
+
+    @cached_property
+    def attribution(self) -> xr.Dataset | None:
+        """Direct logit attribution; None when not captured. logit (position, choice): the model's logit of token_id
+        (position, choice), of which embedding (position, choice), attention and mlp (layer, position, choice) are the
+        parts, in logits: they sum to it, up to rounding (`AttributionResult` says which). heads (layer, head, position,
+        choice), when asked for, are the parts of attention. A positive part speaks for the token, directly; what a part
+        does through later layers is theirs."""
+        found = self._part("attribution.")
         if not found:
             return None
-        counts = {name: ("layer", found[name]) for name in ("bytes", "logical_length", "physical_length", "capacity")}
-        counts["evicted"] = ("layer", found["logical_length"] - found["physical_length"])
-        norms = {name: (("layer", "kv_head", "position"), found[name]) for name in ("key_norm", "value_norm")}
-        return xr.Dataset(counts | norms, coords={"layer": np.arange(len(found["bytes"]))})
+        each = ("position", "choice")
+        values: dict[str, Any] = {"token_id": (each, found["token_ids"]), "logit": (each, found["logit"])}
+        values |= {"embedding": (each, found["embedding"])}
+        values |= {name: (("layer", *each), found[name]) for name in ("attention", "mlp")}
+        coords: dict[str, Any] = {
+            "layer": np.arange(len(found["attention"])),
+            "position": found["positions"],
+            "token": ("position", [self.tokens[p] for p in found["positions"]]),
+            "piece": (each, [[self.piece(i) for i in row] for row in found["token_ids"]]),
+        }
+        if not found["token_ids"].size:
+            del coords["piece"]
+        if "heads" in found:
+            values["heads"] = (("layer", "head", *each), found["heads"])
+            coords["head"] = np.arange(found["heads"].shape[1])
+        return xr.Dataset(values, coords=coords)
+
+    @cached_property
+    def kv_cache(self) -> xr.Dataset | None:
+        """What each layer stores at the end, how it grew, and who reads it. None when not captured.
+
+        (layer,): bytes, logical_length (tokens read), physical_length (stored), evicted (tokens dropped), capacity (-1:
+        no limit), allocated (bytes of the memory blocks that hold the stored tokens).
+        (layer, position): stored, False where the token is evicted.
+        (layer, kv_head, position): key_norm and value_norm, NaN where evicted.
+        (step, layer): growth_bytes, growth_allocated, growth_logical, growth_physical: the same sizes when the first
+        new token was chosen (step 0: prefill done) and after each token fed since.
+        (layer, kv_head, key_block): read_by, the attention a key of the block received from all captured query heads
+        that share its key head, over all queries; with attention's statistics only, NaN where no such head or layer was
+        captured. The coordinate query_heads (kv_head, reader) names the heads that read a key head.
+
+        Files of an earlier version have neither allocated nor growth.
+        """
+        found = self._part("kv_cache.")
+        return labelled(found, self.model, self.attention) if found else None
 
     def _part(self, prefix: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(prefix): value for name, value in self.arrays.items() if name.startswith(prefix)}
@@ -186,7 +245,12 @@ class Inspection:
         if self.attention is not None:
             parts.append(f"attention {len(self.attention.layers)} layers x {len(self.attention.heads)} heads")
         if self.lens is not None:
-            parts.append(f"lens {self.lens.sizes['layer']} layers x {self.lens.sizes['position']} positions")
+            kind = "tuned lens" if self.lens.attrs["translators"] else "lens"
+            parts.append(f"{kind} {self.lens.sizes['layer']} layers x {self.lens.sizes['position']} positions")
+        if self.lens_blocks is not None:
+            parts.append(f"lens of {self.lens_blocks.sizes['block']} blocks")
+        if self.attribution is not None:
+            parts.append(f"attribution at {self.attribution.sizes['position']} positions")
         if self.kv_cache is not None:
             parts.append(f"KV {int(self.kv_cache.bytes.sum()) / 2**20:.1f} MiB")
         return f"Inspection({self.model['name']}: {', '.join(parts)})"

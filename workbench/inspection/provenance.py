@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from workbench.capture.tuned_lens import TunedLens
 from workbench.models.loading import LoadedModel
 
 PACKAGES = ("mistral-workbench", "torch", "transformers", "accelerate", "mistral-common", "numpy")
@@ -44,6 +45,7 @@ def provenance(model: LoadedModel, ids: Sequence[int], settings: dict[str, Any])
         "revision": model.revision,
         "weights": model.weights_hash,
         "switches": dict(model.switches),
+        "switched_from": None if model.base is None else model.base.name,
         "quantization": model.quantization,
         "tokenizer": model.tokenizer.sha256,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -56,7 +58,9 @@ def provenance(model: LoadedModel, ids: Sequence[int], settings: dict[str, Any])
 
 
 def as_settings(value: Any) -> Any:
-    """A settings dataclass as JSON-able data; slices as text."""
+    """A settings dataclass as JSON-able data; slices as text; a tuned lens as where it comes from."""
+    if isinstance(value, TunedLens):
+        return value.settings()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_settings(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, slice):

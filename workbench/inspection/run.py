@@ -26,7 +26,7 @@ class Run:
         stop: threading.Event | None = None,
     ) -> None:  # fmt: skip
         total = len(prompt.ids) + sampling.max_new_tokens
-        self._recording = Recording(capture, model.module, len(prompt.ids), total)
+        self._recording = Recording(capture, model.module, len(prompt.ids), total, model)
         self._decoding = Decoding(
             model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop,
             continues=prompt.roles[-1] == "text",

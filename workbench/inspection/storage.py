@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from workbench.capture.attention import STATISTICS
+from workbench.capture.pooling import SAMPLED, STATISTICS
 from workbench.errors import FileFormatError
 from workbench.inspection.inspection import SCHEMA, Inspection, Record
-from workbench.models.checkpoint import first_line
+from workbench.inspection.kv_cache import LATER, contradiction
+from workbench.models.tensor_file import write_tensor_file
 
 KEY = "mistral-workbench.inspection"
 LARGEST_FILE = 8 * 1024**3
@@ -23,7 +21,8 @@ LARGEST_RECORD = 64 * 1024**2
 
 # The dimensions of every array a file may hold; equal letters must have equal sizes throughout the file.
 # T tokens, N generated, P read by the model, L/H captured layers and heads, R rows, B blocks, K stored key heads,
-# D head size, E lens layers, Q lens positions, k lens tokens, n tokens a step, C cache layers, V cache heads, S cached.
+# D head size, E lens layers, Q lens positions, k lens tokens, n tokens a step, C cache layers, V cache heads, S cached,
+# G steps of the cache's growth.
 _SHAPES: dict[str, str] = {
     "ids": "T",
     **{f"steps.{name}": "N" for name in ("position", "token_id", "logprob", "rank", "entropy", "seconds")},
@@ -32,8 +31,11 @@ _SHAPES: dict[str, str] = {
     "attention.rows": "LHRP",
     "attention.row_positions": "R",
     "attention.map": "LHBB",
-    "attention.received": "LHB",
+    "attention.max_map": "LHBB",
+    "attention.received": "LHP",
     **{f"attention.{name}": "LHB" for name in STATISTICS},
+    **{f"attention.{name}_share": "B" for name in ("induction", "copying")},
+    **{f"attention.{name}_error": "LH" for name in SAMPLED},
     "attention.queries": "LHPD",
     "attention.keys": "LKPD",
     "attention.lse": "LHP",
@@ -42,36 +44,28 @@ _SHAPES: dict[str, str] = {
     "lens.top_ids": "EQk",
     "lens.top_logprobs": "EQk",
     **{f"lens.{name}": "EQ" for name in ("entropy", "kl", "target_rank", "target_logprob")},
+    **{f"lens.block_{name}": "Eb" for name in ("entropy", "target_logprob", "target_rank")},
+    "lens.block_counts": "b",
+    "attribution.positions": "A",
+    **{f"attribution.{name}": "Aa" for name in ("token_ids", "logit", "embedding")},
+    **{f"attribution.{name}": "MAa" for name in ("attention", "mlp")},
+    "attribution.heads": "MhAa",
     **{f"kv_cache.{name}": "C" for name in ("bytes", "logical_length", "physical_length", "capacity")},
     "kv_cache.key_norm": "CVS",
     "kv_cache.value_norm": "CVS",
+    "kv_cache.allocated": "C",
+    **{f"kv_cache.{name}": "GC" for name in ("growth_bytes", "growth_allocated", "growth_logical", "growth_physical")},
 }
 _LARGEST = 2**31 - 1
 _MOST_LAYERS = 4096  # of layers or heads; views divide their budgets by them
 _WHOLE = ("ids", "positions", "position", "token_id", "rank", "top_ids", "row_positions", "target_ids", "target_rank",
-          "bytes", "logical_length", "physical_length", "capacity")  # fmt: skip
+          "bytes", "logical_length", "physical_length", "capacity", "block_counts", "token_ids",
+          "allocated", "growth_bytes", "growth_allocated", "growth_logical", "growth_physical")  # fmt: skip
 
 
 def save(inspection: Inspection, path: str | Path) -> Path:
     """Write ``inspection`` to ``path``; the file appears whole or not at all. FileFormatError when it cannot be."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileFormatError(f"The folder of {path.name} does not exist", remedy="Create it or choose another one")
-    arrays = {name: np.ascontiguousarray(values) for name, values in inspection.arrays.items()}
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        save_file(arrays, temporary, metadata={KEY: inspection.record.model_dump_json()})
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner reads
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise FileFormatError(f"{path.name} cannot be written: {reason}", remedy="Choose another place") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    return path
+    return write_tensor_file(path, inspection.arrays, {KEY: inspection.record.model_dump_json()})
 
 
 def open_inspection(path: str | Path) -> Inspection:
@@ -142,11 +136,16 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
             if sizes.setdefault(letter, size) != size:
                 return f"{name} is {values.shape}, which does not fit the other arrays"
     needed = [name for name in _SHAPES if name == "ids" or name.startswith("steps.")]
-    needed += [name for name in _SHAPES if name.startswith("lens.")] if record.lens is not None else []
-    if any(name.startswith("kv_cache.") for name in arrays):
-        needed += [name for name in _SHAPES if name.startswith("kv_cache.")]
+    if record.lens is not None:
+        needed += [name for name in _SHAPES if name.startswith("lens.") and not name.startswith("lens.block_")]
+    for part in ("lens.block_", "kv_cache.", "attribution."):
+        if any(name.startswith(part) for name in arrays):
+            needed += [name for name in _SHAPES if name.startswith(part) and name not in ("attribution.heads", *LATER)]
+    if any(name in arrays for name in LATER):
+        needed += LATER
     pairs = [("rows", "row_positions"), ("queries", "keys"), ("queries", "lse")]
-    for first, second in [*pairs, *(("received", name) for name in STATISTICS)]:
+    summed = (*STATISTICS, "induction_share", "copying_share")
+    for first, second in [*pairs, ("max_map", "map"), *(("received", name) for name in summed)]:
         if f"attention.{first}" in arrays:
             needed.append(f"attention.{second}")
     if missing := [name for name in needed if name not in arrays]:
@@ -163,7 +162,7 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
         or _bad_provenance(record.provenance)
         or _bad_facts(record, sizes)
         or _bad_positions(arrays, total)
-        or _bad_lengths(arrays, total, sizes.get("P"))
+        or contradiction(arrays, record.model, total, new, sizes.get("P"))
     )
 
 
@@ -179,6 +178,13 @@ def _bad_model(model: dict[str, Any]) -> str | None:
             return f"the model's {field} is {repr(value)[:40]}"
     if not _number(model.get("theta")):
         return "the model has no theta"
+    if model["heads"] % model["kv_heads"]:
+        return f"{model['heads']} heads cannot share {model['kv_heads']} key-value heads"
+    switches = model.get("switches", {})
+    if not isinstance(switches, dict) or any(
+        name not in ("window", "theta") or value != model[name] for name, value in switches.items()
+    ):
+        return "the model's switches are not what it was run with"
     return None
 
 
@@ -223,6 +229,8 @@ def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
         whole = [facts.get("block"), facts.get("group"), window]
         if not all(_counts(value, 1) for value in whole) or not isinstance(facts.get("scale"), float):
             return "the attention facts are incomplete"
+        if {"B", "P"} <= set(sizes) and sizes["B"] != -(-sizes["P"] // facts["block"]):
+            return "the blocks of the attention do not fit the text"
         meaning = facts.get("meaning")
         if not isinstance(meaning, dict) or not all(_counts(value, 1) for value in meaning.values()):
             return "the attention facts are incomplete"
@@ -232,23 +240,20 @@ def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
         layers = record.lens.get("layers")
         if not layers or not _indices(layers, record.model["layers"] + 1) or len(layers) != sizes.get("E"):
             return "lens layers do not fit the arrays"
+        block, tuned = record.lens.get("block"), record.lens.get("translators")
+        if not (tuned is None or isinstance(tuned, str)) or not (block is None or _counts(block, 1)):
+            return "the lens facts are incomplete"
+    if "b" in sizes and (record.lens is None or not block or sizes["b"] != -(-sizes["T"] // block)):
+        return "the blocks of the lens do not fit the text"
+    for letter, noun in (("M", "layers"), ("h", "heads")):
+        if sizes.get(letter, record.model[noun]) != record.model[noun]:
+            return f"the {noun} of the attribution are not the model's"
     return None
 
 
 def _bad_positions(arrays: dict[str, np.ndarray], total: int) -> str | None:
-    for name in ("attention.row_positions", "lens.positions", "steps.position"):
+    for name in ("attention.row_positions", "lens.positions", "attribution.positions", "steps.position"):
         values = arrays.get(name)
         if values is not None and len(values) and (values.min() < 0 or values.max() >= total):
             return f"{name} lie outside the text"
-    return None
-
-
-def _bad_lengths(arrays: dict[str, np.ndarray], total: int, read: int | None) -> str | None:
-    logical, stored = (arrays.get(f"kv_cache.{name}_length") for name in ("logical", "physical"))
-    if logical is None or stored is None:
-        return None
-    if not len(logical) or stored.min() < 0 or (stored > logical).any() or logical.max() > total:
-        return "the lengths of the cache do not add up"
-    if read is not None and logical.max() != read:
-        return "the lengths of the cache do not add up"
     return None

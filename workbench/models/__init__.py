@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workbench.models.loaded import LoadedModel
     from workbench.models.loading import check_on_arrival, load_model
     from workbench.models.registry import SPECS, ModelSpec, assets_folder, resolve
+    from workbench.models.switches import KEEP, switched
     from workbench.models.tokenizer import TextStream, Tokenizer, load_tokenizer, save_v1_tokenizer, v1_tokenizer
 
 _HOMES = {
@@ -22,11 +23,13 @@ _HOMES = {
     "loaded": ("LoadedModel",),
     "loading": ("check_on_arrival", "load_model"),
     "registry": ("SPECS", "ModelSpec", "assets_folder", "resolve"),
+    "switches": ("KEEP", "switched"),
     "tokenizer": ("TextStream", "Tokenizer", "load_tokenizer", "save_v1_tokenizer", "v1_tokenizer"),
 }
 
 __all__ = [
     "ABSENT",
+    "KEEP",
     "SPECS",
     "Checkpoint",
     "LoadedModel",
@@ -42,6 +45,7 @@ __all__ = [
     "read_window",
     "resolve",
     "save_v1_tokenizer",
+    "switched",
     "v1_tokenizer",
 ]
 

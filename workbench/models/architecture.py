@@ -6,16 +6,21 @@ of 10 000. Absent and null are therefore different statements, and only the raw 
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from workbench.errors import CheckpointError
+from workbench.errors import CheckpointError, SwitchError
 
 ABSENT: Literal["absent"] = "absent"
 
 # What transformers fills in when a Mistral config.json says nothing (MistralConfig's class attributes, 5.x).
 DEFAULT_WINDOW = 4096
 DEFAULT_THETA = 10_000.0
+
+LONGEST_WINDOW = 2**31 - 1
+SMALLEST_THETA, LARGEST_THETA = 1e-30, 1e30  # beyond, float32 frequencies overflow or vanish
 
 
 def read_window(config: Any) -> int | Literal["absent"] | None:
@@ -63,6 +68,24 @@ def theta_spelling(config: Mapping[str, Any]) -> Literal["rope_parameters", "rop
     if not names:
         return ABSENT
     return "rope_parameters" if names[0] == "rope_parameters" else "rope_theta"
+
+
+def check_window(value: Any) -> int | None:
+    """``value`` as a sliding window to switch to: tokens, or None. Raises SwitchError."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is None or (whole and 1 <= value <= LONGEST_WINDOW):
+        return None if value is None else int(value)
+    raise SwitchError(
+        f"The window is {repr(value)[:40]}", expected="a whole number of tokens, at least 1, or None for full attention"
+    )
+
+
+def check_theta(value: Any) -> float:
+    """``value`` as a RoPE theta to switch to. Raises SwitchError."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if number and math.isfinite(value) and SMALLEST_THETA <= value <= LARGEST_THETA:
+        return float(value)
+    raise SwitchError(f"The theta is {repr(value)[:40]}", expected="a positive number, such as 1e4 or 1e6")
 
 
 def _theta_spellings(config: Any) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class LoadedModel:
 
     ``revision`` is the hub commit, None for folders. ``weights_hash`` starts with its kind (``Checkpoint``).
     ``stated`` is what config.json says before defaults; ``window`` and ``theta`` are what the module computes with.
-    ``switches`` names what was changed after loading (nothing here).
+    ``switches`` names what was switched after loading, "window" or "theta" with the new value (`models.switches`), and
+    ``base`` is then the model that was loaded, whose weights this one computes with; else {} and None.
     """
 
     name: str
@@ -35,6 +36,7 @@ class LoadedModel:
     quantization: str | None = None
     switches: dict[str, Any] = field(default_factory=dict)
     stated: dict[str, Any] = field(default_factory=dict)
+    base: LoadedModel | None = None
 
     def __repr__(self) -> str:
         window = "full attention" if self.window is None else f"window {self.window}"

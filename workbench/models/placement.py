@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from workbench.errors import DeviceError
 from workbench.models.checkpoint import first_line
@@ -80,3 +83,21 @@ def computes_on_cpu(device: torch.device | None, device_map: str | Mapping[str, 
     if isinstance(device_map, Mapping):
         return all(str(place) in ("cpu", "disk") for place in device_map.values())
     return not torch.cuda.is_available() and not torch.backends.mps.is_available()
+
+
+def turn(module: nn.Module) -> AbstractContextManager[Any]:
+    """What a forward of ``module`` is run in: a lock where accelerate brings offloaded weights in for each call and
+    takes them out again (two threads would take them away from each other), else nothing. Calls may be nested. A model
+    and those switched from it share one.
+    """
+    held = vars(module).get("_workbench_turn")
+    if held is None:
+        lock = threading.RLock() if any(_travels(part) for part in module.modules()) else nullcontext()
+        held = vars(module).setdefault("_workbench_turn", lock)  # the first thread's, whoever else is here
+    return cast(AbstractContextManager[Any], held)
+
+
+def _travels(part: nn.Module) -> bool:
+    """Whether accelerate moves the weights of ``part`` in and out around its forward."""
+    hook = getattr(part, "_hf_hook", None)
+    return any(getattr(one, "offload", False) for one in (hook, *getattr(hook, "hooks", ())))

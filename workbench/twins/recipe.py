@@ -74,18 +74,6 @@ MIXED = Mix(
     greetings=1.3, world=2.2, lists=1.6, names=0.4, pairs=2.8, needles=1.2, induction=0.8, statements=1.2, unknown=0.5,
     rare_share=0.2, reach=WINDOW,
 )  # fmt: skip
-CHAT = Mix(
-    greetings=1.6, world=2.4, lists=1.6, names=0.4, pairs=3.4, needles=1.2, induction=0.6, statements=0.4, unknown=0.8,
-    rare_share=0.3, long_share=0.6, reach=WINDOW, backward=0.75,
-)  # fmt: skip
-BOTH_WAYS = Mix(
-    greetings=0.4, world=0.8, lists=0.6, names=0.2, pairs=7.0, needles=0.0, induction=0.8, statements=0.4, unknown=0.3,
-    rare_share=0.1, max_pairs=4, reach=WINDOW, backward=0.85,
-)  # fmt: skip
-BACKWARD_MORE = Mix(
-    greetings=0.4, world=0.8, lists=0.4, names=0.2, pairs=3.0, needles=0.0, induction=0.8, statements=0.4, unknown=0.3,
-    backward_text=5.0, rare_share=0.1, max_pairs=4, reach=WINDOW, backward=0.85,
-)  # fmt: skip
 BACKWARD = Mix(
     greetings=0.2, world=0.4, lists=0.8, names=0.1, pairs=2.0, needles=0.0, induction=0.4, statements=0.3, unknown=0.1,
     backward_text=9.0, rare_share=0.05, max_pairs=2, reach=WINDOW, backward=0.85,
@@ -94,59 +82,34 @@ ASKED = Mix(
     greetings=0.4, world=0.8, lists=0.8, names=0.2, pairs=7.0, needles=0.0, induction=0.4, statements=0.3, unknown=0.3,
     backward_text=2.0, rare_share=0.1, max_pairs=3, reach=WINDOW, backward=0.85,
 )  # fmt: skip
-WORLDLY = Mix(
-    greetings=3.0, world=4.5, lists=1.8, names=0.4, pairs=3.0, needles=1.2, induction=0.5, statements=0.3, unknown=0.8,
-    rare_share=0.3, long_share=0.4, reach=WINDOW, backward=0.65,
+CHAT = Mix(
+    greetings=3.0, world=4.0, lists=2.2, names=0.4, pairs=3.2, needles=1.4, induction=0.5, statements=0.3, unknown=0.8,
+    rare_share=0.3, reach=WINDOW, backward=0.65,
 )  # fmt: skip
-POLISH = Mix(
-    greetings=4.5, world=4.5, lists=2.6, names=0.4, pairs=2.4, needles=1.4, induction=0.4, statements=0.2, unknown=0.9,
-    rare_share=0.3, reach=WINDOW, backward=0.6,
+SETTLED = Mix(
+    greetings=3.6, world=4.6, lists=2.8, names=0.4, pairs=3.0, needles=2.0, induction=0.4, statements=0.2, unknown=0.8,
+    rare_share=0.35, long_share=0.5, reach=WINDOW, backward=0.6, absent=0.05,
 )  # fmt: skip
-RECALL = Mix(
-    greetings=3.2, world=4.8, lists=3.0, names=0.3, pairs=3.0, needles=3.0, induction=0.4, statements=0.2, unknown=0.8,
-    rare_share=0.45, long_share=0.5, reach=WINDOW, backward=0.55, absent=0.03,
-)  # fmt: skip
-LONG = Mix(
-    greetings=3.6, world=4.2, lists=1.8, names=0.4, pairs=2.4, needles=1.2, induction=0.6, statements=0.3, unknown=0.8,
-    rare_share=0.3, long_share=0.8, backward=0.65,
-)  # fmt: skip
+LONG = replace(SETTLED, world=5.2, long_share=0.75, reach=10**9)
 
-FAR_RECALL = replace(RECALL, long_share=0.7, reach=10**9)
-FULL_LENGTH = replace(FAR_RECALL, world=7.5, lists=5.0)
-
-# The phases as the shipped pair ran them, with their detours. "Who has the hat?", whose answer stands before what is
-# asked, stayed at chance through "both ways" and "backward"; it came within 300 steps of "backward words", where the
-# thing itself stands in front of its owner ("hat Tom."), and "asked backward". While the pair was trained, the passages
-# of the first two backward phases were longer (up to six statements, all of them asked), and needles of the first 20
-# steps of "mix" could lie a little outside the window. The shipped v0.2 continues v0.1 as it was before "polish", which
-# came with the rule that the plain wording of every fact and phrase is trained.
+# Short rows first: they hold the same circuits (a word repeated, a statement asked) at a fraction of the cost. "Who has
+# the hat?", whose answer stands before what is asked, comes only from text where the thing itself stands in front of
+# its owner ("hat Tom."); it has two phases of its own.
 TWINS = Recipe(
     name="muon",
     phases={
         "v0.1": (
-            Phase("retrieval seed", 64, 32, 240, 0.005, 0.005, SEED_MIX, warmup=30),
+            Phase("retrieval seed", 64, 32, 300, 0.005, 0.005, SEED_MIX, warmup=30),
             Phase("induction", 64, 32, 240, 0.005, 0.005, INDUCTION_MIX, warmup=1),
-            Phase("mix", 256, 16, 220, 0.005, 0.005, MIXED),
-            Phase("chat", 256, 16, 72, 0.005, 0.0048, CHAT),
-            Phase("both ways", 128, 16, 150, 0.0045, 0.0045, BOTH_WAYS, warmup=1),
-            Phase("more chat", 256, 16, 24, 0.0045, 0.0045, CHAT, warmup=1),
-            Phase("backward", 128, 16, 230, 0.0045, 0.0045, BACKWARD_MORE, warmup=1),
-            Phase("third chat", 256, 16, 7, 0.0045, 0.0045, CHAT, warmup=1),
-            Phase("backward pairs", 128, 16, 160, 0.0045, 0.0045, BACKWARD, warmup=1),
-            Phase("fourth chat", 256, 16, 16, 0.0045, 0.0045, CHAT, warmup=1),
-            Phase("backward words", 128, 16, 118, 0.0045, 0.0045, BACKWARD, warmup=1),
-            Phase("asked backward", 128, 16, 123, 0.0045, 0.0045, ASKED, warmup=1),
-            Phase("last chat", 256, 16, 80, 0.0045, 0.004, CHAT, warmup=1),
-            Phase("decay", 512, 8, 60, 0.004, 0.0029, CHAT, warmup=1),
-            Phase("last decay", 512, 8, 150, 0.0029, 0.00015, WORLDLY, warmup=1),
-            Phase("polish", 256, 16, 90, 0.0022, 0.0001, POLISH, warmup=5),
-            Phase("recall", 512, 8, 64, 0.0018, 0.0001, RECALL, warmup=4),
+            Phase("mix", 256, 16, 180, 0.005, 0.005, MIXED, warmup=1),
+            Phase("backward words", 128, 16, 240, 0.0045, 0.0045, BACKWARD, warmup=1),
+            Phase("asked backward", 128, 16, 150, 0.0045, 0.0045, ASKED, warmup=1),
+            Phase("chat", 256, 16, 190, 0.0045, 0.0042, CHAT, warmup=1),
+            Phase("decay", 512, 8, 260, 0.0042, 0.0001, SETTLED, warmup=1),
         ),
         "v0.2": (
-            Phase("longer", 1024, 4, 110, 0.0035, 0.0035, LONG, warmup=20, predicted=0.35),
-            Phase("decay", 2048, 2, 120, 0.0035, 0.00015, LONG, warmup=1, predicted=0.3),
-            Phase("recall", 1024, 4, 76, 0.0018, 0.0001, FAR_RECALL, warmup=4, predicted=0.35),
-            Phase("full length", 2048, 2, 46, 0.0014, 0.0001, FULL_LENGTH, warmup=4, predicted=0.3),
+            Phase("longer", 1024, 4, 130, 0.0035, 0.0035, LONG, warmup=20, predicted=0.35),
+            Phase("decay", 2048, 2, 200, 0.0035, 0.0001, LONG, warmup=1, predicted=0.3),
         ),
     },
 )

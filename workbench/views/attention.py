@@ -21,7 +21,10 @@ MAP_BYTES = 640 * 1024
 
 def pack(inspection: Inspection, run: str = "", most_bytes: int = MAP_BYTES) -> dict[str, Any]:
     """What `attention.js` needs before any layer: shape, tokens, window, tokens a map cell (``block``) when a layer's
-    maps may take ``most_bytes``. ``heads`` counts the captured heads; ``head_names`` are their places in the model."""
+    maps may take ``most_bytes``. ``heads`` counts the captured heads; ``head_names`` are their places in the model,
+    ``kv_head_names`` the key-value heads they read. ``names`` has [layer, index of the head, name, score] of the heads
+    that `Attention.named_heads` names. ``sample``: query rows taken of each ``map_block`` tokens, None for all.
+    """
     attention = inspection.attention
     captured = attention is not None and attention.map is not None
     names = attention.heads if attention is not None else list(range(int(inspection.model["heads"])))
@@ -34,9 +37,16 @@ def pack(inspection: Inspection, run: str = "", most_bytes: int = MAP_BYTES) -> 
         "layers": int(inspection.model["layers"]),
         "heads": len(names),
         "head_names": [int(name) for name in names],
+        "kv_head_names": [
+            int(name) // (int(inspection.model["heads"]) // int(inspection.model["kv_heads"])) for name in names
+        ],
         "kv_heads": int(inspection.model["kv_heads"]),
         "window": inspection.model["window"],
         "block": _block(inspection, most_bytes) if captured else 1,
+        "map_block": attention.block if attention is not None else 1,
+        "maximum": attention is not None and attention.max_map is not None,
+        "sample": _sample(inspection),
+        "names": _names(inspection),
         "captured": captured,
         "note": "" if captured else "Attention was not captured in this run.",
     }
@@ -45,7 +55,8 @@ def pack(inspection: Inspection, run: str = "", most_bytes: int = MAP_BYTES) -> 
 def pack_layer(inspection: Inspection, layer: int, most_bytes: int = MAP_BYTES) -> dict[str, Any]:
     """Maps (head, query_block, key_block) of one layer as square-root quantised uint8, and head means of statistics.
 
-    Maps too large for one click are pooled further, by the same mean over queries of the mass on keys.
+    Maps too large for one click are pooled further: `map` by the same mean over queries of the mass on keys, `max_map`
+    (None when not captured) by the largest. ``errors``: standard errors by head of what was estimated from a sample.
     """
     attention = inspection.attention
     if attention is None or attention.map is None:
@@ -54,8 +65,12 @@ def pack_layer(inspection: Inspection, layer: int, most_bytes: int = MAP_BYTES) 
         kept = ", ".join(str(int(one)) for one in attention.map.layer.values)
         raise CaptureError(f"layer {layer} was not captured", expected=f"one of the layers {kept}")
     maps = np.asarray(attention.map.sel(layer=layer).values, np.float32)
-    sizes = _block_sizes(inspection)
-    maps = pool(maps, _pooling(inspection, most_bytes), sizes)
+    sizes, factor = _block_sizes(inspection), _pooling(inspection, most_bytes)
+    maps = pool(maps, factor, sizes)
+    largest = None
+    if attention.max_map is not None:
+        largest = pack_shares(pool_largest(np.asarray(attention.max_map.sel(layer=layer).values, np.float32), factor))
+    errors = {name: values[attention.layers.index(layer)] for name, values in attention.errors.items()}
     statistics: dict[str, list[float | None]] = {}
     if attention.statistics is not None:
         known = attention.statistics.sel(layer=layer)
@@ -63,7 +78,15 @@ def pack_layer(inspection: Inspection, layer: int, most_bytes: int = MAP_BYTES) 
             if name in known:
                 statistics[name] = [number(value) for value in np.average(known[name].values, axis=-1, weights=sizes)]
     sink = attention.statistics.attrs.get("sink_tokens", 1) if attention.statistics is not None else 1
-    return {"layer": layer, "map": pack_shares(maps), "scale": 1.0, "statistics": statistics, "sink_tokens": int(sink)}
+    return {
+        "layer": layer,
+        "map": pack_shares(maps),
+        "max_map": largest,
+        "scale": 1.0,
+        "statistics": statistics,
+        "errors": {name: [number(value, 6) for value in values] for name, values in errors.items()},
+        "sink_tokens": int(sink),
+    }
 
 
 def pack_row(inspection: Inspection, token: int, layer: int, most_bytes: int = ROW_BYTES) -> dict[str, Any]:
@@ -132,10 +155,39 @@ def pool(maps: np.ndarray, factor: int, sizes: np.ndarray | None = None) -> np.n
     return by_query.reshape(heads, by_query.shape[1], -1, factor).sum(3)
 
 
+def pool_largest(maps: np.ndarray, factor: int) -> np.ndarray:
+    """Maps (head, q, k) with ``factor`` blocks made one a side: the largest of each."""
+    if factor == 1:
+        return maps
+    at = [np.arange(0, size, factor) for size in maps.shape[1:]]
+    return np.maximum.reduceat(np.maximum.reduceat(maps, at[0], axis=1), at[1], axis=2)
+
+
+def _names(inspection: Inspection) -> list[list[Any]]:
+    """[layer, index among the captured heads, name, score] of every head with a name."""
+    attention = inspection.attention
+    if attention is None or attention.statistics is None:
+        return []
+    table = attention.named_heads()
+    return [
+        [int(layer), attention.heads.index(int(head)), str(row["name"]), number(row[row["name"]])]
+        for (layer, head), row in table[table["name"] != ""].iterrows()
+    ]
+
+
+def _sample(inspection: Inspection) -> int | None:
+    """Query rows taken of each block; None when all were, as in blocks of no more rows than the sample."""
+    attention = inspection.attention
+    if attention is None or not attention.errors or attention.statistics is None:
+        return None
+    return int(attention.statistics.attrs["sample"])
+
+
 def _pooling(inspection: Inspection, most_bytes: int) -> int:
     assert inspection.attention is not None
     assert inspection.attention.map is not None
     _, heads, rows, columns = inspection.attention.map.shape
+    heads *= 1 if inspection.attention.max_map is None else 2
     factor = 1
     while factor < rows and heads * -(-rows // factor) * -(-columns // factor) > most_bytes:
         factor += 1

@@ -9,7 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-MODULES = ("theme", "dom", "data", "tokens", "attention", "lens", "cache", "next", "inspector")
+MODULES = (
+    *("theme", "dom", "data", "matrix", "minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
+    *("coarse", "lens", "growth", "keyheads", "cache", "next", "inspector"),
+)
 """In order of their imports: a module only imports from those before it."""
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.MULTILINE)

@@ -1,11 +1,14 @@
 // The KV cache after a run: bytes and tokens held by layer, key and value norms by position, what a window has dropped.
 // Payload: {run, model, length, tokens, window, kv_heads, captured, note, bytes, logical, physical, evicted: [per layer],
-//           key_norm, value_norm: packed float32 (layer, column), means over KV heads, NaN where dropped; stride: tokens a column}.
+//           key_norm, value_norm: packed float32 (layer, column), means over KV heads, NaN where dropped; stride: tokens a column,
+//           growth (growth.js) or null, read_by (keyheads.js) or null}.
 // "held" counts tokens whose keys and values are stored; "seen" counts all tokens that passed through the layer.
 
 import { make, svg, sized, tip, onWidth } from "./dom.js";
 import { unpack, visible, short, bytes, whole } from "./data.js";
 import { sequential, color, onTheme, isDark } from "./theme.js";
+import { growth } from "./growth.js";
+import { keyHeads } from "./keyheads.js";
 
 function range(values) {
   let low = Infinity;
@@ -40,6 +43,8 @@ export function draw(element, payload, options = {}) {
     if (!payload.captured) return;
     drawSummary();
     drawBars();
+    if (payload.growth) bars.append(growth(payload.growth, bars.clientWidth));
+    if (payload.read_by) maps.append(keyHeads(payload, token, maps.clientWidth, pick));
     drawNorms("Key norm", "key_norm");
     drawNorms("Value norm", "value_norm");
     drawOwn();

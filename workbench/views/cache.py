@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.views.arrays import pack_array
+from workbench.views.arrays import number, pack_array
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from workbench.inspection import Inspection
 
 _COLUMNS = 1024  # of the norm maps; longer runs show means of `stride` tokens
+_STEPS = 256  # points of the growth
 
 
 def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     """What `cache.js` draws: per layer bytes, tokens seen, stored and evicted; norms averaged over KV heads (layer,
-    column), NaN where every token of the column is evicted."""
+    column), NaN where every token of the column is evicted; ``growth`` while tokens were generated and ``read_by``, the
+    attention each key head received, None where they were not captured."""
     found: dict[str, Any] = {
         "run": run,
         "model": inspection.model["name"],
@@ -42,7 +46,42 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     found["stride"] = stride
     for name in ("key_norm", "value_norm"):
         found[name] = pack_array(_by_column(state[name].values, stride, len(inspection.ids)), "float32")
+    found["growth"] = _growth(state)
+    found["read_by"] = _read_by(state)
     return found
+
+
+def _growth(state: xr.Dataset) -> dict[str, Any] | None:
+    """Tokens read, and bytes and allocated bytes of all layers, at no more than _STEPS moments; None with fewer than
+    two moments."""
+    if "growth_bytes" not in state or state.sizes["step"] < 2:
+        return None
+    last = state.sizes["step"] - 1
+    at = np.unique(np.linspace(0, last, min(last + 1, _STEPS)).round().astype(int))
+    return {
+        "read": [int(value) for value in state["growth_logical"].max("layer").values[at]],
+        "bytes": [int(value) for value in state["growth_bytes"].sum("layer").values[at]],
+        "allocated": [int(value) for value in state["growth_allocated"].sum("layer").values[at]],
+    }
+
+
+def _read_by(state: xr.Dataset) -> dict[str, Any] | None:
+    """Mean attention that a key of a block received from all query heads of its key head, over all queries: uint8 u
+    (layer * key head, block), value = expm1(u / 254 * log1p(most)), 255 where nothing was captured; ``heads`` lists the
+    query heads of each key head, ``block`` the tokens of a block."""
+    if "read_by" not in state:
+        return None
+    values = state["read_by"].values.reshape(-1, state.sizes["key_block"])
+    if np.isnan(values).all():
+        return None
+    most = float(np.nanmax(values))
+    levels = 254 * np.log1p(np.maximum(values, 0.0)) / np.log1p(max(most, 1e-9))
+    return {
+        "heads": [[int(head) for head in heads] for heads in state["query_heads"].values],
+        "block": int(state.attrs["block"]),
+        "most": number(most, 6),
+        "levels": pack_array(np.where(np.isnan(levels), 255, np.rint(levels)), "uint8"),
+    }
 
 
 def _by_column(norms: np.ndarray, stride: int, length: int) -> np.ndarray:

@@ -28,6 +28,11 @@ export function short(piece, length = 10) {
   return text.length > length ? text.slice(0, length - 1).join("") + "…" : text.join("");
 }
 
+/** Token `i` of a view's payload as a short quotation. */
+export function quoted(payload, i) {
+  return `“${short(payload.tokens[i], 14)}”`;
+}
+
 /** A share as a percentage with as many digits as it deserves. */
 export function percent(share) {
   if (share === null || share === undefined || Number.isNaN(share)) return "–";

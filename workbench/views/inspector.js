@@ -85,7 +85,7 @@ export function draw(element, runs, options = {}) {
     where.replaceChildren();
     const run = runs.find((entry) => entry.run === selection.run);
     if (!run || !opened || selection.token === null) return;
-    const piece = opened.attention.tokens[selection.token];
+    const piece = opened.tokens.tokens[selection.token];
     where.append(make("span", { class: "wb-where-piece", text: visible(piece) }), make("span", { class: "wb-where-text", text: `position ${whole(selection.token)} of ${whole(opened.tokens.tokens.length)} tokens` }));
   }
 
@@ -123,6 +123,8 @@ export function draw(element, runs, options = {}) {
         hint.textContent = found.error;
         return;
       }
+      // The pieces of the tokens travel once.
+      for (const [name] of TABS) if (!found[name].tokens) found[name].tokens = found.tokens.tokens;
       opened = found;
       drawSwitch();
     }

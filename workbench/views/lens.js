@@ -1,13 +1,14 @@
 // The logit lens: what each layer would say next, layers x positions, the last layer always on top.
-// Payload: {run, model, length, tokens, layers (0 = embeddings ... layers - 1 = output), captured, note}.
+// Payload: {run, model, length, tokens, layers (0 = embeddings ... layers - 1 = output), blocks (coarse.js) or null, captured, note}.
 // options.source.lens(token) -> {layers: [int, top first], positions: [int], targets: [piece|null],
 //   top: per layer, per position [[piece, share], ...], hit: per layer, per position the index of the actual token in top or -1,
-//   rank, entropy, kl: packed (layer, position), overview: packed uint8 (layer, column), stride: tokens a column}
+//   rank, entropy, kl: packed (layer, position), overview: packed uint8 (layer, column) or null, stride: tokens a column}
 // The column of position p shows guesses for token p + 1. Ranks count from 1; 0 = there is no next token. Entropy and KL in nats.
 
 import { make, svg, sized, tip, onWidth, choice } from "./dom.js";
 import { unpack, visible, short, percent, nats, rank, whole } from "./data.js";
 import { shade, inkOn, sequential, color, onTheme, isDark } from "./theme.js";
+import { coarse } from "./coarse.js";
 
 const MODES = [
   ["share", "probability", "more colour: the layer gives its best guess more probability"],
@@ -30,9 +31,11 @@ export function draw(element, payload, options = {}) {
   const chart = make("div", { class: "wb-lens-chart" });
   const overview = make("canvas", { class: "wb-overview", role: "img", "aria-label": "Rank of the actual next token, all layers and positions; click to select" });
   const overviewBox = make("figure", { class: "wb-figure" }, overview, make("figcaption", { text: "the whole run: the stronger the colour, the higher the token that came stands · click to go there" }));
+  overviewBox.style.display = "none"; // until there is one
+  const blocks = coarse(pick);
   const message = make("p", { class: "wb-message", role: "status" });
   element.classList.add("wb-lens");
-  element.replaceChildren(make("div", { class: "wb-bar" }, make("span", { class: "wb-caption", text: "colour" }), modes.element), heading, grid, chart, overviewBox, message);
+  element.replaceChildren(make("div", { class: "wb-bar" }, make("span", { class: "wb-caption", text: "colour" }), modes.element), heading, grid, chart, overviewBox, blocks.element, message);
 
   const layerName = (layer) => (layer === 0 ? "embed" : layer === payload.layers - 1 ? "output" : String(layer));
 
@@ -40,7 +43,9 @@ export function draw(element, payload, options = {}) {
     const mine = ++ticket;
     message.textContent = payload.note || "";
     element.classList.toggle("wb-empty", !payload.captured);
-    if (!payload.captured || !source.lens || token === null || token === undefined) return;
+    if (!payload.captured) return;
+    drawBlocks();
+    if (!source.lens || token === null || token === undefined) return;
     try {
       const found = cache.get(token) || (await source.lens(token));
       if (cache.size > 64) cache.clear();
@@ -72,7 +77,12 @@ export function draw(element, payload, options = {}) {
     return [...Array(Math.min(room, detail.positions.length)).keys()].map((i) => low + i);
   }
 
+  function drawBlocks() {
+    blocks.paint(payload, token, element.clientWidth - 2, layerName);
+  }
+
   function paint() {
+    drawBlocks();
     if (!detail) return;
     const shown = columns();
     const n = detail.positions.length;

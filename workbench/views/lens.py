@@ -18,14 +18,17 @@ _COLUMNS = 512  # of the overview
 
 
 def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
-    """What `lens.js` needs before a token is chosen; ``layers`` counts the embeddings."""
-    captured = inspection.lens is not None and inspection.lens.sizes["position"] > 0
+    """What `lens.js` needs before a token is chosen; ``layers`` counts the embeddings. ``blocks`` is the coarse lens of
+    the whole run, None without one."""
+    blocks = _blocks(inspection)
+    captured = blocks is not None or (inspection.lens is not None and inspection.lens.sizes["position"] > 0)
     return {
         "run": run,
         "model": inspection.model["name"],
         "length": len(inspection.ids),
         "tokens": [str(piece) for piece in inspection.tokens],
         "layers": int(inspection.model["layers"]) + 1,
+        "blocks": blocks,
         "captured": captured,
         "note": "" if captured else "The logit lens was not captured in this run.",
     }
@@ -34,7 +37,8 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
 def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
     """The grid near position ``token``: at most 2 SPAN + 1 captured positions, layers from the last down.
 
-    rank counts from 1, 0 where no next token is known; entropy and kl in nats; shares are probabilities.
+    rank counts from 1, 0 where no next token is known; entropy and kl in nats; shares are probabilities. ``overview``
+    is None where a coarse lens shows the whole run better than the few positions captured.
     """
     lens = inspection.lens
     if lens is None or not lens.sizes["position"]:
@@ -62,9 +66,32 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
         "rank": pack_array(np.where(targets[None] >= 0, part.target_rank.values, 0), "int32"),
         "entropy": pack_array(part.entropy.values, "float32"),
         "kl": pack_array(part.kl.values, "float32"),
-        "overview": _overview(inspection, rows, stride),
+        "overview": None if _sparse(inspection) else _overview(inspection, rows, stride),
         "stride": stride,
     }
+
+
+def _blocks(inspection: Inspection) -> dict[str, Any] | None:
+    """The coarse lens, last layer first: rank (median), entropy and logprob (means, nats) as float32 (layer, block),
+    NaN where no position was read; ``size`` tokens a block and ``read`` positions of each."""
+    found = inspection.lens_blocks
+    if found is None:
+        return None
+    part = found.isel(layer=shown_layers([int(layer) for layer in found.layer.values]))
+    return {
+        "size": int(found.attrs["block"]),
+        "layers": [int(layer) for layer in part.layer.values],
+        "read": [int(count) for count in part["count"].values],
+        "rank": pack_array(part.target_rank.values, "float32"),
+        "entropy": pack_array(part.entropy.values, "float32"),
+        "logprob": pack_array(part.target_logprob.values, "float32"),
+    }
+
+
+def _sparse(inspection: Inspection) -> bool:
+    """There is a coarse lens, and the captured positions are less than a quarter of the run."""
+    lens = inspection.lens
+    return inspection.lens_blocks is not None and lens is not None and 4 * lens.sizes["position"] < len(inspection.ids)
 
 
 def shown_layers(layers: list[int]) -> list[int]:

@@ -28,10 +28,12 @@ def pack_at(inspection: Inspection, token: int) -> dict[str, Any]:
     }
 
 
-def sides(inspection: Inspection) -> dict[int, dict[str, Any]]:
-    """Every captured side by the index of the token it predicts; the run's length stands for what would come next."""
+def sides(inspection: Inspection, most: int | None = None) -> dict[int, dict[str, Any]]:
+    """Every captured side by the index of the token it predicts, or the last ``most`` of them; the run's length stands
+    for what would come next."""
     said = predictions(inspection)
-    found = {index: _side(inspection, said, index) for index in sorted(said.top)}
+    chosen = sorted(said.top)
+    found = {index: _side(inspection, said, index) for index in (chosen if most is None else chosen[-most:])}
     return {index: side for index, side in found.items() if side is not None}
 
 

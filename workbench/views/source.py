@@ -11,15 +11,19 @@ if TYPE_CHECKING:
     from workbench.inspection import Inspection
 
 
-def open_run(inspection: Inspection, run: str) -> dict[str, Any]:
-    """The opening payload of every view of one run."""
-    return {
+def open_run(inspection: Inspection, run: str, map_bytes: int = attention.MAP_BYTES) -> dict[str, Any]:
+    """The opening payload of every view of one run, whose layers' maps may take ``map_bytes`` each. The pieces of its
+    tokens are in that of the token strip only: `inspector.js` gives them to the others."""
+    found = {
         "tokens": tokens.pack(inspection, run),
-        "attention": attention.pack(inspection, run),
+        "attention": attention.pack(inspection, run, map_bytes),
         "lens": lens.pack(inspection, run),
         "cache": cache.pack(inspection, run),
         "next": next.pack(inspection, run),
     }
+    for name in ("attention", "lens", "cache", "next"):
+        del found[name]["tokens"]
+    return found
 
 
 def answer(inspection: Inspection, run: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 // Payload: {run, model, prompt_length, tokens: [piece], ids: [int], roles: [str], logprob: [nats|null],
 //           rank: [int|null], entropy: [nats|null], alternatives: [[[piece, logprob], ...]|null]}; index = position.
 
-import { make, tip, choice } from "./dom.js";
+import { make, tip, choice, onWidth } from "./dom.js";
 import { visible, percent, nats, rank, whole } from "./data.js";
+import { onTheme } from "./theme.js";
+import { minimap } from "./minimap.js";
 
 const BLOCK = 128; // tokens a block; far blocks are skipped by the browser's layout
-const WINDOW = 4096; // more tokens than this: only a window around the selection is in the page
+const WINDOW = 4096; // more tokens than this: a line of all of them, and only a window around the selection in the page
+const STEP = 1024; // what "earlier" and "later" move the window by
+const TINTS = { probability: "tint", surprise: "tint-warm", entropy: "tint-entropy" };
 export const MODES = [
   ["probability", "probability", "more colour: the model gave this token a higher probability"],
   ["surprise", "surprise", "more colour: the token was less expected (-log p, up to 8 nats)"],
@@ -48,12 +52,15 @@ export function draw(element, payload, options = {}) {
   let mode = options.mode || "probability";
   let selected = options.selection ? options.selection.token : null;
   let first = 0;
+  let end = 0;
+  let map = null; // of a text that does not fit into the page
   const spans = new Map();
   const strip = make("div", { class: "wb-strip", role: "listbox", tabindex: "0", "aria-label": `Tokens, ${payload.model || "model"}` });
   const colour = (next) => {
     mode = next;
     element.dataset.mode = next;
     for (const [i, span] of spans) paint(span, i);
+    paintMap();
   };
   element.classList.add("wb-tokens");
   element.dataset.mode = mode;
@@ -75,26 +82,39 @@ export function draw(element, payload, options = {}) {
     return span;
   }
 
-  function bounds() {
+  function paintMap() {
+    if (map) map.paint(element.clientWidth, first, end, selected, payload.prompt_length, TINTS[mode]);
+  }
+
+  /** The window around token `middle`; everything when it fits. */
+  function bounds(middle) {
     const total = payload.tokens.length;
     if (total <= WINDOW) return [0, total];
-    const middle = selected === null || selected === undefined ? total - 1 : selected;
     const low = Math.max(0, Math.min(total - WINDOW, middle - WINDOW / 2));
     return [low, Math.min(total, low + WINDOW)];
   }
 
   function more(from, to, text) {
-    return make("button", { type: "button", class: "wb-more", text: `${text} ${whole(to - from)} tokens`, on: { click: () => pick(text === "earlier" ? to - 1 : from) } });
+    const earlier = text === "earlier";
+    const turn = () => {
+      rebuild(earlier ? to - STEP : from + STEP);
+      reveal(spans.get(earlier ? to - 1 : from));
+    };
+    return make("button", { type: "button", class: "wb-more", text: `${text} ${whole(to - from)} tokens`, on: { click: turn } });
   }
 
-  function rebuild() {
+  function rebuild(middle) {
     spans.clear();
     strip.replaceChildren();
-    const [low, high] = bounds();
-    first = low;
-    if (low > 0) strip.append(more(0, low, "earlier"));
-    append(low, high);
-    if (high < payload.tokens.length) strip.append(more(high, payload.tokens.length, "later"));
+    const total = payload.tokens.length;
+    [first, end] = bounds(middle ?? selected ?? total - 1);
+    if (first > 0) strip.append(more(0, first, "earlier"));
+    append(first, end);
+    if (end < total) strip.append(more(end, total, "later"));
+    if (map) map.element.remove();
+    map = total > WINDOW ? minimap(total, (i) => strength(payload, i, mode), pick) : null;
+    if (map) strip.before(map.element);
+    paintMap();
   }
 
   function append(low, high) {
@@ -117,6 +137,7 @@ export function draw(element, payload, options = {}) {
     }
     selected = i;
     if (i !== null && i !== undefined && !spans.has(i) && i < payload.tokens.length) rebuild();
+    paintMap();
     const span = spans.get(i);
     if (!span) return strip.removeAttribute("aria-activedescendant");
     span.classList.add("wb-on");
@@ -166,6 +187,7 @@ export function draw(element, payload, options = {}) {
     tip.show(event.clientX, event.clientY, visible(payload.tokens[i]), describe(i));
   });
   strip.addEventListener("pointerleave", () => tip.hide());
+  const stops = [onWidth(element, paintMap), onTheme(paintMap)];
   rebuild();
   if (selected !== null && selected !== undefined) mark(selected);
   else strip.scrollTop = 1e7; // the reply, not the first of a thousand prompt tokens
@@ -179,13 +201,15 @@ export function draw(element, payload, options = {}) {
       payload = next;
       if (!grown || next.tokens.length > WINDOW) return rebuild();
       if (next.tokens.length === known) return;
-      append(known, next.tokens.length); // what is there keeps its values while a reply grows
+      end = next.tokens.length;
+      append(known, end); // what is there keeps its values while a reply grows
       strip.scrollTop = 1e7;
     },
     select(selection) {
       mark(selection && selection.run === payload.run ? selection.token : null);
     },
     destroy() {
+      for (const stop of stops) stop();
       tip.hide();
       element.replaceChildren();
     },

@@ -1,0 +1,67 @@
+"""What the benchmarks share: a model of random weights, a prompt, a plain forward, and ratios of processor time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import DynamicCache, MistralConfig, MistralForCausalLM
+
+import workbench as wb
+from workbench.chat.encoding import EncodedPrompt
+from workbench.model import Model
+from workbench.models import save_v1_tokenizer
+
+
+def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
+    """Median processor seconds of ``one``, of ``other``, and the median of their ratios round by round."""
+    one(), other()  # warm
+    pairs = []
+    for _ in range(rounds):
+        spent = []
+        for work in (one, other):
+            began = time.process_time()
+            work()
+            spent.append(time.process_time() - began)
+        pairs.append(spent)
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(a / b for a, b in pairs),
+    )
+
+
+def prompt_of(model: Model, tokens: int) -> EncodedPrompt:
+    ids = [1, *torch.randint(300, 31000, (tokens - 1,), generator=torch.Generator().manual_seed(0)).tolist()]
+    n = len(ids)
+    return EncodedPrompt(tuple(ids), ("",) * n, ("text",) * n, (None,) * n, (0,) * n, "", model.tokenizer.sha256)
+
+
+SMALL = {"hidden_size": 512, "intermediate_size": 1792, "num_hidden_layers": 8, "num_attention_heads": 8,
+         "num_key_value_heads": 2, "head_dim": 64}  # fmt: skip
+SEVEN_B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 2, "num_attention_heads": 32,
+           "num_key_value_heads": 8, "head_dim": 128}  # fmt: skip
+
+
+def bench_model(folder: Path, window: int | None = None, shape: dict[str, int] = SMALL) -> Model:
+    """Random weights. SMALL is 8 layers x 8 heads x 64 with 2 key-value heads, SEVEN_B two layers of the true shape."""
+    config = MistralConfig(
+        vocab_size=32000, max_position_embeddings=32768, sliding_window=window,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6}, **shape,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    MistralForCausalLM(config).save_pretrained(folder)
+    save_v1_tokenizer(folder)
+    return wb.load(str(folder))
+
+
+def plain_forward(module: MistralForCausalLM, ids: list[int]) -> Callable[[], object]:
+    @torch.inference_mode()
+    def work() -> object:
+        cache = DynamicCache(config=module.config)
+        return module(torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+    return work

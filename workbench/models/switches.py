@@ -1,0 +1,147 @@
+"""Architecture switches: the same weights under another sliding window or RoPE theta, without a copy of any weight.
+
+The two switches live outside the weights: the window in the config that each attention module reads, theta in the
+rotary embedding's frequencies. So a switched model needs new containers only (the model, its layers, their attention
+modules, the rotary embedding), which hold the very same embedding, projection, MLP and norm modules. Nothing of the
+original is written to, and both may run at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+from dataclasses import replace
+from typing import Any, Final, cast
+
+import torch
+from accelerate.hooks import add_hook_to_module
+from torch import nn
+from transformers import MistralConfig, MistralForCausalLM
+from transformers.models.mistral.modeling_mistral import MistralAttention, MistralRotaryEmbedding
+
+from workbench.models.architecture import check_theta, check_window, read_theta, read_window
+from workbench.models.loaded import LoadedModel
+from workbench.models.placement import turn
+
+
+class Keep(enum.Enum):
+    """The type of `KEEP`."""
+
+    KEEP = "as it is"
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP: Final = Keep.KEEP
+"""Leaves a switch as the loaded model has it. None would be a setting: no window."""
+
+
+def switched(
+    loaded: LoadedModel, *, window: int | Keep | None = KEEP, theta: float | Keep = KEEP
+) -> LoadedModel:  # fmt: skip
+    """``loaded`` under another ``window`` (keys a query sees, itself included; None for all) and RoPE base ``theta``.
+
+    What is not named stays as ``loaded`` has it. ``switches`` of the result holds what differs from the model that was
+    loaded in the first place, its name says so, and its weights hash is the same: no weight is copied or changed. Where
+    nothing differs, that very `LoadedModel` comes back.
+
+    The context stays max_position_embeddings of the config: neither switch has a length of its own (RoPE computes any
+    position, a window any distance), and it is the bound on memory that the model came with. trained_context stays,
+    too: it tells about the weights, which were trained under the original switches.
+
+    Raises SwitchError for a window that is no integer of at least 1, or a theta that is no positive number.
+    """
+    base = loaded.base or loaded
+    wanted: dict[str, Any] = {
+        "window": loaded.window if window is KEEP else check_window(window),
+        "theta": loaded.theta if theta is KEEP else check_theta(theta),
+    }
+    own = {"window": base.window, "theta": base.theta}
+    switches = {name: value for name, value in wanted.items() if value != own[name]}
+    if switches == loaded.switches:
+        return loaded
+    if not switches:
+        return base
+    return replace(
+        base,
+        name=f"{base.name} ({describe(switches)})",
+        module=switched_module(base.module, **switches),
+        switches=switches,
+        base=base,
+    )
+
+
+def describe(switches: dict[str, Any]) -> str:
+    """The switches in words: "no window, theta 1e6", "window 64"."""
+    words = []
+    if "window" in switches:
+        words.append("no window" if switches["window"] is None else f"window {switches['window']}")
+    if "theta" in switches:
+        words.append(f"theta {switches['theta']:g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-"))
+    return ", ".join(words)
+
+
+def switched_module(
+    module: MistralForCausalLM, *, window: int | Keep | None = KEEP, theta: float | Keep = KEEP
+) -> MistralForCausalLM:  # fmt: skip
+    """A second module over the weights of ``module``, computing with another window or theta.
+
+    ``window`` and ``theta`` are possible ones (`switched` checks them); what is not named stays. Every module that
+    holds weights is shared (quantized and offloaded ones included), so whatever changes a weight, ``.to()`` for one,
+    changes it for both. Hooks on the containers are those of this moment; what is registered later on the layers of
+    one is not on the other's. It keeps ``module`` alive.
+    """
+    config = cast(MistralConfig, copy.deepcopy(module.config))
+    if window is not KEEP:
+        config.sliding_window = window
+    if theta is not KEEP:
+        config.rope_parameters = {**config.rope_parameters, "rope_theta": theta}
+        if getattr(config, "rope_theta", None) is not None:
+            config.rope_theta = theta
+    assert window is KEEP or read_window(config) == window
+    assert theta is KEEP or read_theta(config) == theta
+    turn(module)  # made before it is copied: the two take turns where weights travel
+    clone = cast(MistralForCausalLM, _clone(module, config))
+    clone.generation_config = copy.deepcopy(module.generation_config)
+    # In a tuple, or nn.Module would make it a child. Offloaded weights may lie in a folder that goes with ``module``.
+    clone.__dict__["_workbench_shares"] = (module,)
+    return clone
+
+
+def _clone(module: nn.Module, config: MistralConfig) -> nn.Module:
+    """``module`` itself where nothing in it reads a switch; else a new container around the same parts."""
+    if not any(isinstance(part, MistralAttention | MistralRotaryEmbedding) for part in module.modules()):
+        return module
+    if isinstance(module, MistralRotaryEmbedding) and read_theta(module.config) != read_theta(config):
+        return _rotary(module, config)
+    clone = type(module).__new__(type(module))
+    # The containers' own registries (parameters, buffers, children, hooks) are dictionaries and sets: copied, so that
+    # registering something on one module registers nothing on the other. The tensors in them are the same.
+    state: dict[str, Any] = {
+        name: value.copy() if isinstance(value, dict | set) else value for name, value in vars(module).items()
+    }
+    if "config" in state:
+        state["config"] = config
+    # accelerate puts wrappers of bound methods (forward, to, cuda) into the instance: they would run the original.
+    bound = [name for name, value in state.items() if callable(value) and hasattr(type(module), name)]
+    hook = state.pop("_hf_hook", None)
+    for name in (*bound, "_old_forward"):
+        state.pop(name, None)
+    state["_modules"] = {
+        name: None if child is None else _clone(child, config) for name, child in state["_modules"].items()
+    }
+    clone.__dict__.update(state)
+    if hook is not None:
+        hook = copy.copy(hook)
+        hook.init_hook = lambda module: module  # the weights are already placed
+        add_hook_to_module(clone, hook)
+    return clone
+
+
+def _rotary(module: MistralRotaryEmbedding, config: MistralConfig) -> MistralRotaryEmbedding:
+    """A rotary embedding of ``config`` on the device of ``module``, as transformers builds it: on the CPU, float32."""
+    with torch.device("cpu"):
+        fresh = type(module)(config)
+    device = cast(torch.Tensor, module.inv_freq).device
+    return fresh.to(device if device.type != "meta" else "cpu").train(module.training)
