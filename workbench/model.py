@@ -17,7 +17,7 @@ from workbench.capture.recording import Recording
 from workbench.capture.request import AttentionCapture, AttributionCapture, Capture, LensCapture
 from workbench.chat.encoding import EncodedPrompt, encode
 from workbench.errors import ContextLengthError, SamplingError
-from workbench.generation.prefill import new_cache, prefill
+from workbench.generation.prefill import Progress, new_cache, prefill
 from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
@@ -59,8 +59,11 @@ class Model:
         """Ids, tokens, roles and spans of chat messages, or of a plain text without chat format."""
         return encode(self.loaded.tokenizer, prompt)
 
-    def inspect(self, prompt: Prompt, capture: Capture | None = None) -> Inspection:
-        """One forward over ``prompt``, recorded as ``capture`` asks; nothing is generated.
+    def inspect(
+        self, prompt: Prompt, capture: Capture | None = None, progress: Progress | None = None
+    ) -> Inspection:  # fmt: skip
+        """One forward over ``prompt``, recorded as ``capture`` asks; nothing is generated. ``progress`` is told how
+        many tokens have been read, some 2000 at a time.
 
         Positions "generated" mean the last one, which would choose the next token. Raises ContextLengthError,
         CaptureError or PromptError.
@@ -69,7 +72,7 @@ class Model:
         self._fits(encoded, 0)
         recording = Recording(capture, self.loaded.module, len(encoded.ids), len(encoded.ids), self.loaded)
         cache, began = new_cache(self.loaded.module), time.perf_counter()
-        prefill(self.loaded.module, list(encoded.ids), cache, recording)
+        prefill(self.loaded.module, list(encoded.ids), cache, recording, progress=progress)
         with torch.inference_mode():
             captured = recording.finish(cache)
         timings = {"prefill": time.perf_counter() - began}
@@ -99,9 +102,10 @@ class Model:
 
     def generate(
         self, prompt: Prompt, sampling: Sampling | None = None, capture: Capture | None = None,
-        stop: threading.Event | None = None,
+        stop: threading.Event | None = None, progress: Progress | None = None,
     ) -> Run:  # fmt: skip
-        """A `Run`: iterate it for one Step a token; ``stop`` ends it before the next one.
+        """A `Run`: iterate it for one Step a token; ``stop`` ends it before the next one. ``progress`` is told how many
+        tokens of the prompt have been read, some 2000 at a time.
 
         A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits.
         """
@@ -116,7 +120,7 @@ class Model:
         room = self._fits(encoded, 1)
         if sampling.max_new_tokens > room:
             sampling = Sampling(**{**vars(sampling), "max_new_tokens": room})
-        return Run(self.loaded, encoded, sampling, capture or Capture(), stop)
+        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress)
 
     def _fits(self, prompt: EncodedPrompt, new: int) -> int:
         """How many tokens the context has left after ``prompt``."""

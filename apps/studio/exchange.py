@@ -42,12 +42,12 @@ def capture_for(model: wb.Model, tokens: int, new_tokens: int) -> wb.Capture:
     """Everything a click can ask for, as far as time and memory allow.
 
     Attention: states, from which any row is exact later; else the rows of generated tokens; else only maps, of fewer
-    blocks where there are many heads. Lens: all positions, or those of generated tokens when reading out all would keep
-    the visitor waiting.
+    blocks where there are many heads. Lens: all positions, or those of generated tokens and a coarse one of the whole
+    text when reading out all would keep the visitor waiting.
     """
     work = 2 * (tokens + new_tokens) * (model.layers + 1) * model.hidden * model.vocab_size
     allowed = LENS_WORK_GPU if model.device.type == "cuda" else LENS_WORK_CPU
-    lens = wb.LensCapture(positions="all" if work <= allowed else "generated")
+    lens = wb.LensCapture(positions="all") if work <= allowed else wb.LensCapture(blocks=64)
     pool = 256 if model.layers * model.heads <= 128 else 96
     choices = (
         wb.AttentionCapture(rows=None, pool=pool, states=True),

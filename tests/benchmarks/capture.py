@@ -116,8 +116,8 @@ def time_table(options: argparse.Namespace) -> None:
 def memory_table(options: argparse.Namespace) -> None:
     """Each run in a process of its own: the peak of its resident memory over what it held before."""
     print("\n**Peak memory beyond what the process held before** (MB), small shape, float32\n")
-    print("| tokens | plain | everything | of it results | everything beyond plain and results |")
-    print("|---|---|---|---|---|")
+    print("| tokens | plain | everything | of it results | predicted | everything beyond plain and results |")
+    print("|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
         bench_model(Path(folder), options.window)
         for tokens in options.lengths:
@@ -131,14 +131,14 @@ def memory_table(options: argparse.Namespace) -> None:
                 for kind in ("plain", "everything")
             )  # fmt: skip
             beyond = full["peak"] - full["results"] - plain["peak"]
-            print(f"| {tokens} | {plain['peak']:.0f} | {full['peak']:.0f} | {full['results']:.0f} | {beyond:.0f} |",
-                  flush=True)  # fmt: skip
+            print(f"| {tokens} | {plain['peak']:.0f} | {full['peak']:.0f} | {full['results']:.0f} | "
+                  f"{full['predicted']:.0f} | {beyond:.0f} |", flush=True)  # fmt: skip
 
 
 def peak(options: argparse.Namespace) -> None:
     """One run in this process; prints its peak in MB as JSON."""
     tokens = options.lengths[0]
-    results = 0.0
+    results, predicted = 0.0, 0.0
     if options.match == ["plain"]:
         module = AutoModelForCausalLM.from_pretrained(options.folder, attn_implementation="sdpa", dtype=torch.float32)
         ids = [1, *torch.randint(300, 31000, (tokens - 1,), generator=torch.Generator().manual_seed(0)).tolist()]
@@ -148,13 +148,15 @@ def peak(options: argparse.Namespace) -> None:
         model = wb.load(options.folder)
         prompt = prompt_of(model, tokens)
         model.inspect(prompt_of(model, 64))
-        work = lambda: model.inspect(prompt, wb.Capture(EVERYTHING, LENS))  # noqa: E731
+        everything = wb.Capture(EVERYTHING, LENS)
+        predicted = everything.estimate(model, tokens).total / 1e6
+        work = lambda: model.inspect(prompt, everything)  # noqa: E731
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again here
     before = _memory("VmRSS")
     found = work()
     if hasattr(found, "nbytes"):
         results = found.nbytes / 1e6
-    print(json.dumps({"peak": _memory("VmHWM") - before, "results": results}))
+    print(json.dumps({"peak": _memory("VmHWM") - before, "results": results, "predicted": predicted}))
 
 
 def _memory(field: str) -> float:

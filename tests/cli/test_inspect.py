@@ -154,6 +154,36 @@ def test_a_capture_that_is_too_large_names_the_smaller_one(folder: Path, monkeyp
     check_sentence(result, "Take --capture rows or light, or a shorter prompt.")
 
 
+def test_named_heads_are_those_of_the_inspection(written: tuple[Result, Inspection, Path]) -> None:
+    result, found, _ = written
+    named = found.attention.named_heads()
+    rows = [row.split() for row in table(result.stdout, "Heads named")]
+    assert {row[0]: int(row[1]) for row in rows} == named["name"].replace("", None).value_counts().to_dict()
+    for row in rows:
+        layer, head = named.loc[named["name"] == row[0], row[0]].idxmax()
+        assert row[2:4][0] == f"{layer}.{head}"
+
+
+def test_a_long_run_is_announced_with_its_cost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = call("inspect", "-m", folder, "-p", PROMPT, "-n", 2)
+    assert "Expected:" not in short.stdout
+    monkeypatch.setattr("workbench.cli.inspect.LONG", 5)
+    long = call("inspect", "-m", folder, "-p", PROMPT, "-n", 2, "--sample", 2)
+    assert long.exit_code == 0, long.output
+    assert long.stdout.startswith("Expected: about ")
+    assert "x a plain forward" in long.stdout.splitlines()[0]
+
+
+def test_a_sample_is_asked_for_and_said(folder: Path, tmp_path: Path) -> None:
+    result = call(
+        "inspect", "-m", folder, "-p", PROMPT * 45, "-n", 0, "--sample", 2, "--out", tmp_path / "x.inspection"
+    )
+    assert result.exit_code == 0, result.output
+    found = wb.open(tmp_path / "x.inspection")
+    assert found.provenance["settings"]["capture"]["attention"]["sample"] == 2
+    check_sentence(call("inspect", "-m", folder, "-p", PROMPT, "--sample", 3), "sample is 3; expected an even number")
+
+
 def test_sampling_repeats_with_its_seed(folder: Path) -> None:
     words = ("inspect", "-m", folder, "-p", PROMPT, "-n", 8, "--temperature", 2.0, "--top-k", 50)
     first, again, other = (call(*words, "--seed", seed) for seed in (3, 3, 4))

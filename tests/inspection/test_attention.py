@@ -88,7 +88,7 @@ def test_a_zoom_into_a_prompt_of_several_chunks(tiny_checkpoint: Callable[..., P
         (0, slice(0, 5), slice(99, 120), "all", "keys are empty"),
         (0, slice(0, 5), 3, "all", "keys are 3"),
         (0, [1, 2], slice(0, 5), "all", "queries are"),
-        (0, slice(0, 5, 0), slice(0, 5), "all", "queriess? are slice"),
+        (0, slice(0, 5, 0), slice(0, 5), "all", "queries are slice"),
     ],
 )
 def test_an_impossible_zoom(

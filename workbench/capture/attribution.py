@@ -175,17 +175,19 @@ class AttributionRecorder:
         # norm(1) is the gain over sqrt(1 + epsilon); in float32 nothing of a half-precision gain is lost.
         gain = self._norm(torch.ones_like(final[:1], dtype=torch.float32)).float() * (1 + self._epsilon) ** 0.5
         scale = torch.rsqrt(final.float().square().mean(-1) + self._epsilon)
-        along = (directions * gain)[places] * scale[:, None, None]  # (n, K, width)
+        home = directions.device  # norm, layers and unembedding may be spread over several
+        along = (directions * gain.to(home))[places.to(home)] * scale.to(home)[:, None, None]  # (n, K, width)
 
         def onto(part: Tensor) -> Tensor:
             """(..., n, width) to (..., n, K)."""
             return torch.einsum("...nd,nkd->...nk", part.to(along.device).float(), along)
 
+        stream = [one.to(home).float() for one in rows.stream]
         attention, mlp, heads = [], [], []
         for layer, states in enumerate(rows.heads):
             project = self._projections[layer]
             attention.append(onto(project(states.flatten(1))))
-            mlp.append(onto(rows.stream[layer + 1].float() - rows.stream[layer].float()) - attention[-1])
+            mlp.append(onto(stream[layer + 1] - stream[layer]) - attention[-1])
             if self.heads:
                 heads.append(onto(by_head(project, states)))
         found = {"token_ids": ids, "logit": logit, "embedding": onto(rows.stream[0])}

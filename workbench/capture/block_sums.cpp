@@ -12,7 +12,8 @@ enum { LANES = 16 };
 #else
 enum { LANES = 8 };
 #endif
-enum { ROWS = 6, PANEL = 2 * LANES, WIDEST = 1024, CACHED = 32768 };  // CACHED: floats of keys that stay in the L2 cache
+enum { ROWS = 6, PARTS = 4, PANEL = 2 * LANES, WIDEST = 1024 };
+enum { CACHED = 32768 };  // floats of keys that stay in the second cache
 
 typedef float Floats __attribute__((vector_size(LANES * 4)));
 typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
@@ -82,6 +83,32 @@ static inline Floats reduce(const float *scores, const float *lse, int64_t width
   return peak ? reduce<R, true>(scores, lse, width, mass, peak) : reduce<R, false>(scores, lse, width, mass, peak);
 }
 
+static inline float across(Floats values) {
+  float sum = 0.f;
+  for (int i = 0; i < LANES; i++) sum += values[i];
+  return sum;
+}
+
+static inline float total(const float *values, int64_t count) {
+  Floats sums = splat(0.f);
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES) sums += load(values + i);
+  float sum = across(sums);
+  for (; i < count; i++) sum += values[i];
+  return sum;
+}
+
+// The sum of values[i] * (start + i).
+static inline float first_moment(const float *values, int64_t count, float start) {
+  Floats sums = splat(0.f), at;
+  for (int i = 0; i < LANES; i++) at[i] = start + (float)i;
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES, at += (float)LANES) sums += load(values + i) * at;
+  float sum = across(sums);
+  for (; i < count; i++) sum += values[i] * (start + (float)i);
+  return sum;
+}
+
 #define FOR_ROWS(rows, call)  \
   switch (rows) {             \
     case 6: call(6); break;   \
@@ -107,18 +134,19 @@ extern "C" void block_sums(const float *query, const float *lse, const int64_t *
                            double *moment, double *near) {
   const int64_t padded = (count + PANEL - 1) / PANEL * PANEL;
   const int64_t width = std::max<int64_t>(PANEL, std::min<int64_t>(WIDEST, CACHED / size / PANEL * PANEL));
-  alignas(64) float scores[ROWS * WIDEST], mass[WIDEST], best[WIDEST];
+  alignas(64) float scores[ROWS * WIDEST], mass[PARTS][WIDEST], best[PARTS][WIDEST];
   for (int64_t from = 0, to; from < n; from = to) {
-    const int64_t part = part_of[from];
-    for (to = from + 1; to < n && part_of[to] == part; to++) {
-    }
+    int parts = 1;  // neighbouring parts are read together, so that small ones fill the rows of a product too
+    for (to = from + 1; to < n && (part_of[to] == part_of[to - 1] || parts < PARTS); to++)
+      parts += part_of[to] != part_of[to - 1];
     const int64_t nearest = *std::min_element(place + from, place + to);
     const int64_t seen_from = window > 0 ? std::max<int64_t>(0, nearest - window + 1) / PANEL * PANEL : 0;
     const int64_t seen_to = std::min(count, *std::max_element(place + from, place + to) + 1);
     for (int64_t first = seen_from; first < seen_to; first += width) {
       const int64_t end = std::min(std::min(padded, first + width), (seen_to + PANEL - 1) / PANEL * PANEL);
-      std::fill(mass, mass + (end - first), 0.f);
-      if (peak) std::fill(best, best + (end - first), -126.f);
+      for (int i = 0; i < parts; i++) std::fill(mass[i], mass[i] + (end - first), 0.f);
+      for (int i = 0; peak && i < parts; i++) std::fill(best[i], best[i] + (end - first), -126.f);
+      int local = 0;
       for (int64_t row = from; row < to; row += ROWS) {
         const int rows = (int)std::min<int64_t>(ROWS, to - row);
         for (int64_t j = first; j < end; j += PANEL) {
@@ -132,32 +160,40 @@ extern "C" void block_sums(const float *query, const float *lse, const int64_t *
           if (window > 0)
             for (int64_t j = first; j < std::min(end, own - window + 1); j++) line[j] = -INFINITY;
         }
-        Floats bits;
-#define REDUCE(R) bits = reduce<R>(scores, lse + row, end - first, mass, peak ? best : nullptr)
-        FOR_ROWS(rows, REDUCE)
-        for (int i = 0; i < LANES; i++) plogp[part] += bits[i];
+        for (int start = 0, stop; start < rows; start = stop) {
+          const int64_t part = part_of[row + start];
+          local += row + start > from && part != part_of[row + start - 1];
+          for (stop = start + 1; stop < rows && part_of[row + stop] == part; stop++) {
+          }
+          const float *line = scores + start * WIDEST, *sums = lse + row + start;
+          Floats bits;
+#define REDUCE(R) bits = reduce<R>(line, sums, end - first, mass[local], peak ? best[local] : nullptr)
+          FOR_ROWS(stop - start, REDUCE)
+          plogp[part] += across(bits);
+        }
       }
       const int64_t last = std::min(end, count);
-      for (int64_t j = first; j < last;) {
-        const int64_t cell = (offset + j) / block, stop = std::min(last, (cell + 1) * block - offset);
-        float sum = 0.f, most = -126.f;
-        for (int64_t i = j; i < stop; i++) sum += mass[i - first];
-        pooled[part * blocks + cell] += sum;
-        if (peak) {
-          for (int64_t i = j; i < stop; i++) most = std::max(most, best[i - first]);
-          peak[part * blocks + cell] = std::max(peak[part * blocks + cell], most);
+      local = -1;
+      for (int64_t row = from; row < to; row++) {
+        const int64_t part = part_of[row];
+        if (row > from && part == part_of[row - 1]) continue;
+        const float *sums = mass[++local], *tops = best[local];
+        for (int64_t j = first; j < last;) {
+          const int64_t cell = (offset + j) / block, stop = std::min(last, (cell + 1) * block - offset);
+          pooled[part * blocks + cell] += total(sums + (j - first), stop - j);
+          if (peak) {
+            float most = -126.f;
+            for (int64_t i = j; i < stop; i++) most = std::max(most, tops[i - first]);
+            peak[part * blocks + cell] = std::max(peak[part * blocks + cell], most);
+          }
+          j = stop;
         }
-        j = stop;
+        const float share = weight[part];
+        for (int64_t j = first; j < last; j++) received[j] += share * sums[j - first];
+        moment[part] += first_moment(sums, last - first, (float)(first - origin[part]));
+        const int64_t nearest_key = std::min(last, std::max(first, common[part]));
+        near[part] += total(sums + (nearest_key - first), last - nearest_key);
       }
-      float turned = 0.f, close = 0.f;
-      const float start = (float)(first - origin[part]), share = weight[part];
-      for (int64_t j = first; j < last; j++) {
-        received[j] += share * mass[j - first];
-        turned += mass[j - first] * (start + (float)(j - first));
-      }
-      for (int64_t j = std::max(first, common[part]); j < last; j++) close += mass[j - first];
-      moment[part] += turned;
-      near[part] += close;
     }
   }
 }

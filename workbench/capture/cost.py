@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.capture.positions import block_size, choose, chosen, count
+from workbench.capture.positions import block_size, choose, count
 
 if TYPE_CHECKING:
     from workbench.capture.request import AttentionCapture, Capture
@@ -19,22 +19,24 @@ _LOGITS = 2**23  # the lens's budget of logits at once; twice: logits and their 
 _WORDS = 200  # bytes a token of Python's own: pieces, roles, positions of repeats
 
 # Time of one of each, in multiply-adds of a linear layer (float32 on an AVX2 processor).
-_CORE, _CORE_CELL = 1.0, 20.0  # attention itself: a multiply-add, and a cell's softmax
-_PASS = {True: (1.0, 30.0, 10.0), False: (1.2, 110.0, 70.0)}
+_CORE, _CORE_CELL = 1.0, 6.0  # attention itself: a multiply-add, and a cell's softmax
+_PASS = {True: (0.5, 20.0, 15.0), False: (1.0, 130.0, 55.0)}
 """Compiled or PyTorch: a multiply-add of the second look at a cell, the rest of its sums, its maximum."""
-_GATHER = 4.0  # a multiply-add where single keys are looked up
-_LOGIT = 300.0  # softmax, entropy, rank and top k of one logit
-_DECODE = 10.0  # a weight read from memory for one new token
+_GATHER = 9.0  # a multiply-add where single keys are looked up
+_ROW_CELL = 500.0  # a cell of an exact row, worked out and written down
+_LOGIT = 150.0  # softmax, entropy, rank and top k of one logit
+_DECODE = 16.0  # a weight read from memory for one new token
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a run will cost, before it runs.
 
-    parts: bytes of the results by part, which come out as said when the run goes to its full length. peak: bytes held
-    at most beyond what the same run without capture holds, the results among them. factor: time against the same run
-    without capture (which is transformers' own forward, or quicker where the model has a window); from multiply-adds
-    with constants measured in float32 on one kind of processor: to within a third on a CPU, a hint elsewhere.
+    parts: bytes of the results by part, which come out as said when the run goes to its full length. peak: bytes that
+    capture holds at most, the results among them; a process grows by less where the forward has room to spare.
+    factor: time against the same run without capture (which is transformers' own forward, or quicker where the model
+    has a window); from multiply-adds, with constants measured in float32 on one kind of processor: to within a third
+    on a CPU, a hint elsewhere.
     """
 
     parts: dict[str, int]
@@ -143,7 +145,7 @@ def _peak(capture: Capture, model: Any, tokens: int, new_tokens: int, parts: dic
     if (explained := capture.attribution) is not None:
         at_once = min(chunk, _positions(explained.positions, tokens, new_tokens))
         state = (model.layers + 1) * width + model.layers * model.heads * model.head_dim
-        sums += 4 * (3 * at_once * state + min(2**24, 2 * at_once * _vocabulary(model)))
+        sums += 4 * (3 * at_once * state + 2 * min(2**24, 2 * at_once * _vocabulary(model)))
     return max(sums, parts["tokens"]) + ready + _WORDS * (tokens + new_tokens)
 
 
@@ -153,7 +155,8 @@ def _factor(capture: Capture, model: Any, tokens: int, new_tokens: int) -> float
     config = getattr(getattr(model, "module", None), "config", None)
     inner = getattr(config, "intermediate_size", None) or 7 * width // 2  # as in Mistral 7B
     weights = model.layers * (2 * width * size * (model.heads + model.kv_heads) + 3 * width * inner)
-    cells = seen(tokens, getattr(model, "window", None))
+    window = getattr(model, "window", None)
+    cells = seen(tokens, window)
     plain = tokens * weights + width * vocabulary
     plain += model.layers * model.heads * cells * (2 * size * _CORE + _CORE_CELL)
     plain += _DECODE * new_tokens * (weights + width * vocabulary)
@@ -165,10 +168,13 @@ def _factor(capture: Capture, model: Any, tokens: int, new_tokens: int) -> float
             block = block_size(tokens + new_tokens, wanted.pool or 256)
             share = min(1.0, wanted.sample / block) if wanted.sample else 1.0
             each = size * product + cell + highest * wanted.maximum
-            added += layers * heads * cells * share * each
+            later = seen(tokens + new_tokens, window) - cells
+            added += layers * heads * (cells * share + later) * each
         looks = (wanted.recent + wanted.sink_tokens + 128) * wanted.statistics
-        rows = 0 if wanted.rows is None else len(chosen(wanted.rows, tokens, "row") or range(tokens))
-        added += layers * heads * _GATHER * size * (tokens * looks + rows * tokens / 2)
+        added += layers * heads * (tokens + new_tokens) * looks * size * _GATHER
+        if wanted.rows is not None:
+            rows = _positions(wanted.rows, tokens, new_tokens)
+            added += layers * heads * rows * min(tokens, window or tokens) * _ROW_CELL
     if (lens := capture.lens) is not None:
         kept = len({*choose(lens.layers, model.layers + 1, "layer"), model.layers})
         positions = _positions(lens.positions, tokens, new_tokens) + lens.blocks * lens.per_block
@@ -176,7 +182,7 @@ def _factor(capture: Capture, model: Any, tokens: int, new_tokens: int) -> float
     if (explained := capture.attribution) is not None:
         by_head = model.layers * model.heads**2 * size * width * explained.heads
         positions = _positions(explained.positions, tokens, new_tokens)
-        added += positions * (vocabulary * width + model.layers * model.heads * size * width + 2 * by_head)
+        added += positions * (3 * vocabulary * width + model.layers * model.heads * size * width + 2 * by_head)
     return 1.0 + added / plain
 
 

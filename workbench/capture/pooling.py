@@ -112,11 +112,23 @@ class LayerSums:
     def _edge(self, queries: Queries, block_of: Tensor, common: Tensor) -> Tensor:
         """Mass (heads, blocks) inside the reach on keys that only some queries of a block reach: those before its
         ``common`` ones, which the pass has summed."""
-        reach, heads = self._reach(queries), queries.query.shape[0]
-        total = torch.zeros(heads, len(common), device=queries.query.device)
-        for i, first in enumerate(common.tolist()):
-            rows = torch.nonzero(block_of == i)[:, 0].to(total.device)
-            low = max(0, int(queries.place[rows].min()) - reach + 1) if first and len(rows) else first
-            if low < first:
-                total[:, i] = queries.of(rows).probabilities(low, first, reach=reach).sum((-1, -2))
+        reach, heads, device = self._reach(queries), queries.query.shape[0], queries.query.device
+        total = torch.zeros(heads, len(common), device=device)
+        counts = torch.bincount(block_of, minlength=len(common))
+        ends = counts.cumsum(0)
+        place = queries.place.cpu()
+        lowest = torch.full_like(common, 2**40).scatter_reduce_(0, block_of, place, "amin")
+        widths = common - (lowest - reach + 1).clamp(min=0)
+        alike = torch.unique(torch.stack([counts, widths]), dim=1).T.tolist()  # blocks of one size go together
+        for count, width in alike:
+            some = torch.nonzero((counts == count) & (widths == width))[:, 0]
+            if count == 0 or width <= 0:
+                continue
+            rows = ((ends[some] - count)[:, None] + torch.arange(count)).to(device)
+            keys = ((common[some] - width)[:, None] + torch.arange(width)).to(device)
+            scores = torch.einsum("hbcd,bwd->hbcw", queries.query[:, rows].float(), queries.key[keys].float())
+            scores = scores * queries.scale - queries.lse[:, rows, None].float()
+            back = queries.place[rows][..., None] - keys[:, None]
+            hidden = (back < 0) | (back >= reach)
+            total[:, some.to(device)] = torch.exp2(scores * LOG2E).masked_fill_(hidden, 0.0).sum((-1, -2))
         return total

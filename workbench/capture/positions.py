@@ -135,7 +135,7 @@ def some_of(wanted: slice, size: int, noun: str) -> list[int]:
     """The positions of a slice of 0 to ``size`` - 1, ascending; CaptureError when it is none or names nothing."""
     if not isinstance(wanted, slice):
         raise CaptureError(f"The {noun} are {wanted!r}", expected="a slice of positions, as slice(0, 256)")
-    found = choose(wanted, size, noun)
+    found = choose(wanted, size, noun.removesuffix("s"))
     if not found:
         raise CaptureError(f"The {noun} are empty", expected=f"some of 0 to {size - 1}")
     return found

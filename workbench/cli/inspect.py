@@ -138,6 +138,7 @@ def inspect(
 
     import workbench as wb
     from workbench.cli import summary
+    from workbench.cli.progress import reading
 
     tuned = None if lens is None else wb.TunedLens.load(lens)
     sampling = None
@@ -164,12 +165,13 @@ def inspect(
         request.check(chosen, len(encoded), new)
         if len(encoded) > LONG:
             summary.cost(console, request.estimate(chosen, len(encoded), new))
-        if sampling is None:
-            found = chosen.inspect(encoded, capture=request)
-        else:
-            run = chosen.generate(encoded, sampling=sampling, capture=request)
-            summary.stream(console, run)
-            found = run.inspection
+        with reading(len(encoded)) as progress:
+            if sampling is None:
+                found = chosen.inspect(encoded, capture=request, progress=progress)
+            else:
+                run = chosen.generate(encoded, sampling=sampling, capture=request, progress=progress)
+                summary.stream(console, run)
+                found = run.inspection
     except CaptureError as error:
         if sample is not None and error.what.startswith("sample"):
             raise

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workbench.capture.lens import top_k_blocked
 from workbench.capture.recording import Recording, StepCapture
-from workbench.generation.prefill import CHUNK, forward, new_cache, prefill
+from workbench.generation.prefill import CHUNK, Progress, forward, new_cache, prefill
 from workbench.generation.sampling import Sampling
 from workbench.models.tokenizer import TextStream, Tokenizer
 
@@ -61,10 +61,11 @@ class Decoding:
     def __init__(
         self, module: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling,
         recording: Recording | None = None, stop: threading.Event | None = None, chunk: int = CHUNK,
-        continues: bool = False,
+        continues: bool = False, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         self.module, self.tokenizer, self.sampling = module, tokenizer, sampling
         self.recording, self.chunk, self.continues = recording, chunk, continues
+        self.progress = progress
         self.stop = stop or threading.Event()
         self.prompt_length, self.ids, self.cache = len(prompt), list(prompt), new_cache(module)
         self.text = ""
@@ -83,7 +84,7 @@ class Decoding:
         generator = torch.Generator(ids.device).manual_seed(self.sampling.seed)
         ends = {int(token) for token in _as_list(config.eos_token_id)}
         stream = TextStream(self.tokenizer, self.ids if self.continues else ())
-        logits = prefill(module, self.ids, self.cache, self.recording, self.chunk, self.stop)
+        logits = prefill(module, self.ids, self.cache, self.recording, self.chunk, self.stop, self.progress)
         self.seconds["prefill"] = time.perf_counter() - began
         last = began = time.perf_counter()
         while logits is not None:

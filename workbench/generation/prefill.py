@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from workbench.capture.recording import Recording
 from workbench.models.placement import turn
 
 CHUNK = 2048
+Progress = Callable[[int], None]
 
 
 def new_cache(module: Any) -> DynamicCache:
@@ -38,9 +40,10 @@ def forward(module: Any, ids: list[int], cache: Cache, recording: Recording | No
 
 def prefill(
     module: Any, ids: list[int], cache: Cache, recording: Recording | None = None,
-    chunk: int = CHUNK, stop: threading.Event | None = None,
+    chunk: int = CHUNK, stop: threading.Event | None = None, progress: Progress | None = None,
 ) -> Tensor | None:  # fmt: skip
-    """Feed a whole prompt in chunks; float32 logits (vocabulary,) of its last token, None when ``stop`` was set."""
+    """Feed a whole prompt in chunks; float32 logits (vocabulary,) of its last token, None when ``stop`` was set.
+    ``progress`` is told how many tokens have been read after each chunk."""
     logits: Tensor | None = None
     if recording is not None:
         recording.expect(ids)
@@ -48,4 +51,6 @@ def prefill(
         if stop is not None and stop.is_set():
             return None
         logits = forward(module, ids[start : start + chunk], cache, recording)
+        if progress is not None:
+            progress(min(start + chunk, len(ids)))
     return logits

@@ -6,18 +6,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-KINDS = ("induction", "retrieval", "previous", "sink", "local")
+NARROW = ("induction", "retrieval", "previous")
+KINDS = (*NARROW, "sink", "local")
 _SOURCE = {"induction": "induction", "retrieval": "copying", "previous": "previous", "sink": "sink", "local": "recent"}
 
 
 def head_scores(statistics: xr.Dataset, tokens: int, least: float = 0.4) -> pd.DataFrame:
-    """A row for every head, indexed by (layer, head): a score of 0 to 1 for each of KINDS, and the ``name`` of the
-    largest one when it is at least ``least``, else "". ``tokens`` were read.
+    """A row for every head, indexed by (layer, head): a score of 0 to 1 for each of KINDS, and a ``name``, "" when
+    no score is at least ``least``. ``tokens`` were read.
 
     induction: mass on the key after the last occurrence of the query's token, over queries that have one (Olsson et
     al., 2022). retrieval: mass on the last key that holds the token which comes next, over queries that have one (after
     Wu et al., 2024). previous: mass on the key before. sink: mass on the first keys. local: mass on the most recent
     keys. The two last say nothing of a text that hardly reaches beyond those keys: NaN then. Scores are about one text.
+    A previous-token head is local too, so the narrow kinds (the first three, the largest score of them) come before
+    sink, and sink before local.
     """
     block = int(statistics.attrs["block"])
     starts = statistics["query_block"].values
@@ -35,7 +38,8 @@ def head_scores(statistics: xr.Dataset, tokens: int, least: float = 0.4) -> pd.D
         [statistics["layer"].values.tolist(), statistics["head"].values.tolist()], names=["layer", "head"]
     )
     table = pd.DataFrame({kind: values.reshape(-1) for kind, values in scores.items()}, index=index)
-    best = table.fillna(-1.0).to_numpy()
-    names = np.array(KINDS)[best.argmax(1)]
-    table["name"] = np.where(best.max(1) >= least, names, "")
+    known = table.fillna(-1.0)
+    narrow = known[list(NARROW)].to_numpy()
+    choices = [narrow.max(1) >= least, known["sink"] >= least, known["local"] >= least]
+    table["name"] = np.select(choices, [np.array(NARROW)[narrow.argmax(1)], "sink", "local"], "")
     return table

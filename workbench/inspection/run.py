@@ -11,6 +11,7 @@ from workbench.capture.request import Capture
 from workbench.chat.encoding import EncodedPrompt
 from workbench.errors import WorkbenchError
 from workbench.generation.decoding import Decoding, Step
+from workbench.generation.prefill import Progress
 from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
@@ -23,13 +24,13 @@ class Run:
 
     def __init__(
         self, model: LoadedModel, prompt: EncodedPrompt, sampling: Sampling, capture: Capture,
-        stop: threading.Event | None = None,
+        stop: threading.Event | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         total = len(prompt.ids) + sampling.max_new_tokens
         self._recording = Recording(capture, model.module, len(prompt.ids), total, model)
         self._decoding = Decoding(
             model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop,
-            continues=prompt.roles[-1] == "text",
+            continues=prompt.roles[-1] == "text", progress=progress,
         )  # fmt: skip
         self._model, self._capture = model, capture
         self.prompt, self.sampling, self.stop = prompt, sampling, self._decoding.stop

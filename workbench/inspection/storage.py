@@ -145,7 +145,8 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
         needed += LATER
     pairs = [("rows", "row_positions"), ("queries", "keys"), ("queries", "lse")]
     summed = (*STATISTICS, "induction_share", "copying_share")
-    for first, second in [*pairs, ("max_map", "map"), *(("received", name) for name in summed)]:
+    both = [pair for name in summed for pair in (("received", name), (name, "received"))]
+    for first, second in [*pairs, ("max_map", "map"), *both]:
         if f"attention.{first}" in arrays:
             needed.append(f"attention.{second}")
     if missing := [name for name in needed if name not in arrays]:

@@ -118,9 +118,9 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
         parts.append(
             f"* **Training**: {training['tokens']:,} tokens in {training['steps']} steps, {training['minutes']} "
             f"minutes of wall time and {training['core_minutes']} core-minutes on a shared two-core CPU, seed "
-            f"{training['seed']}.{chain} One seed was trained. `workbench twins train` "
-            "holds the phases as they were run; they have not been run again from nothing, and the texts of the "
-            "language changed a little on the way, so expect a like pair, not the same weights."
+            f"{training['seed']}.{chain} `workbench twins train --seed {training['seed']}` runs the same phases from "
+            "nothing, as they were run for this pair; an earlier pair of seed 0, trained through more phases on almost "
+            "the same texts, scored alike."
         )
         planted = (
             "the positional prior of layer 0: through the constant coordinate head h starts out preferring the key "
@@ -140,8 +140,8 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
         "these are combinations of a known phrase with an opening, an ending or an address (case and punctuation do "
         "not matter); in the small world, a fact in another wording than its plain one. No arithmetic is taught: asked "
         "for sums, the twin says that it cannot.",
-        "* **Not blind**: training went on after this evaluation had shown weak cells (the last phases of the recipe), "
-        "so read the numbers as those of a development set. The held-out prompts themselves were never trained on.",
+        "* **Not blind**: language and phases were chosen on evaluations like this one of an earlier pair, so read the "
+        "numbers as those of a development set. The held-out prompts themselves were never trained on.",
         '* **Answers to the unknown**: "Sorry, I do not know that."\n',
         *(_markdown(table) for table in tables(found)),
     ]

@@ -10,10 +10,10 @@
 import { make, tip, onWidth, toggle } from "./dom.js";
 import { quoted, percent } from "./data.js";
 import { onTheme, isDark } from "./theme.js";
-import { profile } from "./matrix.js";
+import { matrix, profile } from "./matrix.js";
 import { mosaic, namedHeads, namesOf } from "./mosaic.js";
 import { heatmap } from "./heatmap.js";
-import { ribbon, list } from "./reading.js";
+import { ribbon, list, tokens } from "./reading.js";
 
 export function draw(element, payload, options = {}) {
   const source = options.source || {};
@@ -129,6 +129,7 @@ export function draw(element, payload, options = {}) {
     if (!row) return;
     message.textContent = row.note || payload.note || "";
     if (token >= payload.length) return; // produced last, never read: the note says so
+    if (!row.reads && payload.block > 1) return drawBlockRow();
     const reads = profile(row.reads, head);
     const readers = profile(row.readers, head);
     if (hideSink && reads && token > 0) {
@@ -142,6 +143,24 @@ export function draw(element, payload, options = {}) {
     lists.append(
       list(payload, `What ${name} reads`, reads, 0, "Its attention adds up to 100 %.", go),
       list(payload, `Who reads ${name}`, readers, token, "Share of each later token’s attention that lands here.", go)
+    );
+  }
+
+  /** No row of this token was kept: what the map tells of its block of tokens. */
+  function drawBlockRow() {
+    const piece = layers.get(layer);
+    if (!piece || !piece.map) return;
+    const [, rowCount, columns] = piece.map.shape;
+    const own = Math.floor(token / payload.block);
+    const all = matrix(piece.map, piece.scale, head, { hideSink });
+    const reads = all.slice(own * columns, own * columns + own + 1);
+    const readers = Float32Array.from({ length: rowCount - own }, (_, i) => all[(own + i) * columns + own]);
+    const name = `tokens ${tokens(payload, own, payload.block)}`;
+    const width = Math.max(200, element.clientWidth - 2);
+    along.append(ribbon(payload, token, reads, readers, width, go, payload.block), make("p", { class: "wb-keyline" }, make("i", { class: "wb-swatch wb-swatch-a" }), `what ${name} read`, make("i", { class: "wb-swatch wb-swatch-b" }), `who reads them · ${headName()}, √ scale, means over blocks of the map`));
+    lists.append(
+      list(payload, `What ${name} read`, reads, 0, "Mean over these tokens of their attention on each block.", go, payload.block),
+      list(payload, `Who reads ${name}`, readers, own, "Mean share of a later block’s attention that lands on these tokens.", go, payload.block)
     );
   }
 

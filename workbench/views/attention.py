@@ -72,12 +72,12 @@ def pack_layer(inspection: Inspection, layer: int, most_bytes: int = MAP_BYTES) 
         largest = pack_shares(pool_largest(np.asarray(attention.max_map.sel(layer=layer).values, np.float32), factor))
     errors = {name: values[attention.layers.index(layer)] for name, values in attention.errors.items()}
     statistics: dict[str, list[float | None]] = {}
-    if attention.statistics is not None:
-        known = attention.statistics.sel(layer=layer)
+    sink = 1
+    if (summaries := attention.statistics) is not None:
+        known, sink = summaries.sel(layer=layer), summaries.attrs.get("sink_tokens", 1)
         for name in SHOWN_STATISTICS:
             if name in known:
                 statistics[name] = [number(value) for value in np.average(known[name].values, axis=-1, weights=sizes)]
-    sink = attention.statistics.attrs.get("sink_tokens", 1) if attention.statistics is not None else 1
     return {
         "layer": layer,
         "map": pack_shares(maps),
@@ -169,9 +169,10 @@ def _names(inspection: Inspection) -> list[list[Any]]:
     if attention is None or attention.statistics is None:
         return []
     table = attention.named_heads()
+    named = table[table["name"] != ""].reset_index().to_dict("records")
     return [
-        [int(layer), attention.heads.index(int(head)), str(row["name"]), number(row[row["name"]])]
-        for (layer, head), row in table[table["name"] != ""].iterrows()
+        [int(row["layer"]), attention.heads.index(int(row["head"])), str(row["name"]), number(row[row["name"]])]
+        for row in named
     ]
 
 

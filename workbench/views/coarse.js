@@ -25,13 +25,14 @@ export function coarse(choose) {
     const line = Math.max(8, Math.min(18, 132 / rows));
     const context = sized(canvas, width, rows * line);
     const table = sequential();
+    const last = Math.log(ranks.reduce((most, rank) => (rank > most ? rank : most), 1000)); // NaN is above nothing
     context.fillStyle = color("well");
     context.fillRect(0, 0, width, rows * line);
     for (let l = 0; l < rows; l++) {
       for (let b = 0; b < columns; b++) {
         const rank = ranks[l * columns + b];
         if (Number.isNaN(rank)) continue;
-        const c = 3 * Math.round(255 / (1 + Math.log2(Math.max(1, rank))));
+        const c = 3 * Math.round(255 * (1 - Math.log(Math.max(1, rank)) / last));
         const x = ((b * blocks.size) / length) * width;
         const end = (Math.min(length, (b + 1) * blocks.size) / length) * width;
         context.fillStyle = `rgb(${table[c]} ${table[c + 1]} ${table[c + 2]})`;
@@ -45,7 +46,7 @@ export function coarse(choose) {
     }
     axis.replaceChildren(make("span", { text: layerName(blocks.layers[0]) }), make("span", { text: layerName(blocks.layers.at(-1)) }));
     const read = Math.max(...blocks.read);
-    caption.textContent = `the whole text, in blocks of ${whole(blocks.size)} tokens: the stronger the colour, the higher the token that came stands (median of up to ${read} positions read in a block) · click to go there`;
+    caption.textContent = `the whole text, in blocks of ${whole(blocks.size)} tokens: the stronger the colour, the higher the token that came stands (log scale from #1 to #${whole(Math.round(Math.exp(last)))}; median of up to ${read} positions read in a block) · click to go there`;
   }
 
   function at(event) {

@@ -13,10 +13,11 @@ export function growth(found, room) {
   const high = found.read.at(-1);
   const most = Math.max(1, ...found.allocated, ...found.bytes);
   const least = Math.min(...found.bytes);
-  const floor = least > 0.7 * most ? least - (most - least || least * 0.1) * 0.25 : 0; // a short reply to a long prompt hardly shows from zero
+  const near = least - (most - least) * 0.25;
+  const floor = least > 0.7 * most && bytes(near) !== bytes(most) ? near : 0; // a short reply to a long prompt hardly shows from zero
   const x = (read) => box.left + ((read - low) / (high - low || 1)) * (box.right - box.left);
   const y = (value) => box.bottom - ((value - floor) / (most - floor || 1)) * (box.bottom - box.top);
-  const text = `From ${bytes(found.bytes[0])} after ${whole(low)} tokens to ${bytes(found.bytes.at(-1))} after ${whole(high)}`;
+  const text = `It grew by ${bytes(found.bytes.at(-1) - found.bytes[0])} while ${whole(high - low)} tokens were added, to ${bytes(found.bytes.at(-1))}`;
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": text });
   for (const value of [floor, most]) {
     picture.append(svg("line", { x1: box.left, x2: box.right, y1: y(value), y2: y(value), class: "wb-axis" }), svg("text", { x: box.left - 7, y: y(value) + 4, "text-anchor": "end", class: "wb-tick", text: bytes(value) }));

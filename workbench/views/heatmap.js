@@ -55,7 +55,7 @@ export function heatmap(view, choose) {
       // Heads share their sampled rows, so the error of their mean is not the errors' mean: that of one head is stated.
       if (errors) sampled += `, standard error ${percent(head < 0 ? errors.reduce((a, b) => a + b, 0) / errors.length : errors[head])} a cell${head < 0 ? " of one head" : ""}${payload.block > payload.map_block ? ` of ${payload.map_block} × ${payload.map_block} tokens` : ""}`;
     }
-    return `${headName}${pooled} · ${meaning} · ${reach}${hideSink ? " · sink left out" : ""}${sampled}`;
+    return `${largest && head < 0 ? "all heads" : headName}${pooled} · ${meaning} · ${reach}${hideSink ? " · sink left out" : ""}${sampled}`;
   }
 
   function drawNames(context) {
@@ -170,7 +170,7 @@ export function heatmap(view, choose) {
     drawOver(cell);
     if (!cell || !values) return tip.hide();
     const share = values[cell.q * geometry.columns + cell.k];
-    tip.show(event.clientX, event.clientY, `${span(cell.q)} reads ${span(cell.k)}`, [[largest ? "largest share" : "share", `${percent(share)}`], "map values have 8 bits; the bars below are exact"]);
+    tip.show(event.clientX, event.clientY, `${span(cell.q)} reads ${span(cell.k)}`, [[largest ? "largest share" : "share", `${percent(share)}`], "map values have 8 bits"]);
   });
   over.addEventListener("pointerleave", () => { tip.hide(); drawOver(null); });
   over.addEventListener("click", (event) => {

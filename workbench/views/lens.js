@@ -110,7 +110,7 @@ export function draw(element, payload, options = {}) {
     heading.replaceChildren(make("span", { text: "Each column is one token; each row what that layer would say comes next. Underlined: it is what really came." }));
     chart.replaceChildren();
     if (at >= 0) drawChart(at, n, ranks);
-    else message.textContent = `The lens was not captured at token ${token}; the nearest captured tokens are shown.`;
+    else message.textContent = `The lens at token ${token} was not kept; the nearest kept tokens are shown.`;
     if (at >= 0) message.textContent = payload.note || "";
     drawOverview();
     element.dataset.drawn = `${payload.run}/${token}/${mode}/${isDark()}`;

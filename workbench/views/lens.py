@@ -38,7 +38,7 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
     """The grid near position ``token``: at most 2 SPAN + 1 captured positions, layers from the last down.
 
     rank counts from 1, 0 where no next token is known; entropy and kl in nats; shares are probabilities. ``overview``
-    is None where a coarse lens shows the whole run better than the few positions captured.
+    is None where a coarse lens shows the whole run.
     """
     lens = inspection.lens
     if lens is None or not lens.sizes["position"]:
@@ -66,7 +66,7 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
         "rank": pack_array(np.where(targets[None] >= 0, part.target_rank.values, 0), "int32"),
         "entropy": pack_array(part.entropy.values, "float32"),
         "kl": pack_array(part.kl.values, "float32"),
-        "overview": None if _sparse(inspection) else _overview(inspection, rows, stride),
+        "overview": _overview(inspection, rows, stride) if inspection.lens_blocks is None else None,
         "stride": stride,
     }
 
@@ -86,12 +86,6 @@ def _blocks(inspection: Inspection) -> dict[str, Any] | None:
         "entropy": pack_array(part.entropy.values, "float32"),
         "logprob": pack_array(part.target_logprob.values, "float32"),
     }
-
-
-def _sparse(inspection: Inspection) -> bool:
-    """There is a coarse lens, and the captured positions are less than a quarter of the run."""
-    lens = inspection.lens
-    return inspection.lens_blocks is not None and lens is not None and 4 * lens.sizes["position"] < len(inspection.ids)
 
 
 def shown_layers(layers: list[int]) -> list[int]:

@@ -29,13 +29,13 @@ export function namedHeads(payload, choose) {
   for (const kind of Object.keys(KINDS)) {
     const known = (payload.names || []).filter((entry) => entry[2] === kind).sort((a, b) => b[3] - a[3]);
     if (!known.length) continue;
-    const more = known.length > LISTED ? ` of ${known.length}` : "";
+    const more = known.length > LISTED ? `, ${LISTED} of ${known.length}` : "";
     line.append(make("span", { class: "wb-caption", text: `${kind}${more}`, title: `A head that ${KINDS[kind]}.` }));
     for (const [layer, head, , score] of known.slice(0, LISTED)) {
-      line.append(make("button", { type: "button", class: "wb-chip", text: `${layer}.${payload.head_names[head]}`, title: `Layer ${layer}, head ${payload.head_names[head]}: ${percent(score)} of its attention, where that can be told`, on: { click: () => choose(layer, head) } }));
+      line.append(make("button", { type: "button", class: "wb-chip", text: `L${layer} H${payload.head_names[head]}`, title: `Layer ${layer}, head ${payload.head_names[head]}: ${percent(score)} of its attention, where that can be told`, on: { click: () => choose(layer, head) } }));
     }
   }
-  if (line.childElementCount) line.prepend(make("b", { text: "Heads by what they read" }));
+  if (line.childElementCount) line.prepend(make("b", { text: "Heads by what they read", title: "Layer and number of the heads with a name, the surest of each kind" }));
   return line;
 }
 
@@ -71,7 +71,7 @@ export function mosaic(view, choose) {
       context.drawImage(bitmap(values, q, k, side * (window.devicePixelRatio || 1)), x, y + label, side, side);
       const named = names.get(one);
       context.fillStyle = color(one === head ? "accent" : named ? "ink" : "muted");
-      if (label) context.fillText(one < 0 ? "mean" : named ? `${payload.head_names[one]} ${named[0]}` : `head ${payload.head_names[one]}`, x, y, side);
+      if (label) context.fillText(one < 0 ? (map === piece.max_map ? "all" : "mean") : named ? `${payload.head_names[one]} ${named[0]}` : `head ${payload.head_names[one]}`, x, y, side);
       else if (named) context.fillRect(x, y + side - 3, side, 3);
       if (one === head) {
         context.strokeStyle = color("accent");

@@ -36,15 +36,16 @@ def predictions(inspection: Inspection) -> Predictions:
     lens = inspection.lens
     if lens is not None and "layer" in lens.coords and int(lens.layer[-1]) == inspection.model["layers"]:
         final = lens.isel(layer=-1)
-        ids, logprobs = final.top_id.values, final.top_logprob.values
-        for row, position in enumerate(int(p) for p in final.position.values):
-            found.entropy[position + 1] = final.entropy.values[row]
-            found.top[position + 1] = [
-                (name(int(i)), int(i), float(p)) for i, p in zip(ids[row], logprobs[row], strict=True)
-            ]
-            if position + 1 < length:
-                found.logprob[position + 1] = final.target_logprob.values[row]
-                found.rank[position + 1] = final.target_rank.values[row]
+        # Numbers leave xarray and numpy all at once: one by one, those of a long prompt take seconds.
+        after = final.position.values + 1
+        inside = after < length
+        found.entropy[after] = final.entropy.values
+        found.logprob[after[inside]] = final.target_logprob.values[inside]
+        found.rank[after[inside]] = final.target_rank.values[inside]
+        for index, ids, logprobs in zip(
+            after.tolist(), final.top_id.values.tolist(), final.top_logprob.values.tolist(), strict=True
+        ):
+            found.top[index] = [(name(i), i, p) for i, p in zip(ids, logprobs, strict=True)]
     for step in inspection.steps.to_dict("records"):
         position = int(step["position"])
         found.logprob[position], found.rank[position] = step["logprob"], step["rank"]
