@@ -45,9 +45,11 @@ def capture_for(model: wb.Model, tokens: int, new_tokens: int) -> wb.Capture:
     blocks where there are many heads. Lens: all positions, or those of generated tokens and a coarse one of the whole
     text when reading out all would keep the visitor waiting.
     """
-    work = 2 * (tokens + new_tokens) * (model.layers + 1) * model.hidden * model.vocab_size
+    work = 2 * (model.layers + 1) * model.hidden * model.vocab_size  # of one position
     allowed = LENS_WORK_GPU if model.device.type == "cuda" else LENS_WORK_CPU
-    lens = wb.LensCapture(positions="all") if work <= allowed else wb.LensCapture(blocks=64)
+    lens = wb.LensCapture(positions="all")
+    if work * (tokens + new_tokens) > allowed:
+        lens = wb.LensCapture(blocks=64 if work * 64 * lens.per_block <= allowed else 0)
     pool = 256 if model.layers * model.heads <= 128 else 96
     choices = (
         wb.AttentionCapture(rows=None, pool=pool, states=True),

@@ -164,5 +164,6 @@ def test_capture_shrinks_with_the_prompt(shelf: Shelf, names: list[str]) -> None
         assert found.attention is not None
         kept.append((found.attention.states, found.attention.rows))
     assert kept == [(True, None), (False, "last"), (False, None)]
+    assert found.lens == wb.LensCapture(blocks=64)
     Wide.device = torch.device("cpu")
     assert capture_for(Wide(), 300, 64).lens == wb.LensCapture(positions="generated")  # type: ignore[arg-type]

@@ -30,7 +30,8 @@ EXAMPLES = """Examples:
 
 
 LONG = 4096
-"""Tokens of a prompt from which on it is said beforehand what the run will cost."""
+"""Tokens of a prompt beyond which the cost is said beforehand, the lens reads blocks of the whole prompt, and a file
+holds exact rows of new tokens only unless more is asked for."""
 
 
 class Kept(StrEnum):
@@ -40,7 +41,8 @@ class Kept(StrEnum):
     rows = "rows"
     full = "full"
 
-    def capture(self, translators: TunedLens | None = None, sample: int | None = None) -> Capture:
+    def capture(self, long: bool, translators: TunedLens | None = None, sample: int | None = None) -> Capture:
+        """The capture of a prompt that is `LONG` or not."""
         import workbench as wb
 
         # -1 is the last token of the prompt, which chose the first new one; "last" goes on with every new token.
@@ -50,8 +52,8 @@ class Kept(StrEnum):
         assert chosen.attention is not None
         return replace(
             chosen,
-            attention=replace(chosen.attention, sample=sample),
-            lens=replace(chosen.lens, translators=translators),
+            attention=replace(chosen.attention, sample=sample, maximum=long),
+            lens=replace(chosen.lens, translators=translators, blocks=64 if long else 0),
         )
 
 
@@ -87,7 +89,7 @@ def inspect(
         Kept | None,
         typer.Option(
             help="rows: the attention of each new token. full: of every token, as reports show it. light: of the last "
-            "prompt token, for long prompts. Default: full when a file is written, else rows.",
+            "prompt token, for long prompts. Default: full when a file is written of at most 4096 tokens, else rows.",
             show_default=False,
         ),
     ] = None,
@@ -153,17 +155,19 @@ def inspect(
             seed=seed,
             stop=tuple(stop or ()),
         )
-    wanted = capture or (Kept.full if html or out or position is not None else Kept.rows)
     console = summary.console()
     chosen = loaded(model, revision, dtype, device_map, quantization, local_files_only).switched(**switched)
     if tuned is not None:
         tuned.check(chosen.loaded)
     encoded = chosen.encode(asked)
-    request = wanted.capture(tuned, sample)
+    long = len(encoded) > LONG
+    looked_into = position is not None or (bool(html or out) and not long)
+    wanted = capture or (Kept.full if looked_into else Kept.rows)
+    request = wanted.capture(long, tuned, sample)
     new = 0 if sampling is None else max(0, min(sampling.max_new_tokens, chosen.context - len(encoded)))
     try:
         request.check(chosen, len(encoded), new)
-        if len(encoded) > LONG:
+        if long:
             summary.cost(console, request.estimate(chosen, len(encoded), new))
         with reading(len(encoded)) as progress:
             if sampling is None:
