@@ -128,6 +128,17 @@ def test_a_killed_run_resumes_to_the_same_losses_and_weights(tmp_path: Path):
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-5, atol=1e-6)
 
+    # v0.2 goes on where v0.1 stood at the end of its phase "short", not at its end
+    subprocess.run(
+        [*run(tmp_path / "whole"), "--version", "both"], env=environment, check=True, stdout=subprocess.DEVNULL,
+        timeout=80,
+    )  # fmt: skip
+    facts = {
+        name: json.loads((tmp_path / "whole" / name / "training.json").read_text())
+        for name in ("v0.1/branch", "v0.1/final", "v0.2/final")
+    }
+    assert facts["v0.2/final"]["start_tokens"] == facts["v0.1/branch"]["tokens"] < facts["v0.1/final"]["tokens"]
+
 
 def test_wrong_requests_are_one_sentence(tmp_path: Path):
     for arguments, word in (

@@ -31,7 +31,8 @@ def train_pair(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Train one version or both under `output`/<version>; yields (version, line of the log).
 
-    v0.2 starts from `start`, by default from the v0.1 in `output`; the classical recipe needs a `start` for either.
+    v0.2 starts from `start`, by default from the v0.1 in `output` where the recipe branches off; the classical recipe
+    needs a `start` for either.
     A version whose `final/` exists is not trained again; an interrupted one goes on at its last checkpoint.
     """
     if recipe not in RECIPES:
@@ -50,7 +51,7 @@ def train_pair(
         if not (folder / "final" / "model.safetensors").exists():
             origin = start
             if name == "v0.2" and origin is None:
-                origin = output / "v0.1" / "final"
+                origin = output / "v0.1" / ("branch" if chosen.branch else "final")
             if origin is None and chosen.pairs:
                 raise RecipeError(
                     f"The {recipe} recipe tunes a model that was trained before", remedy="Name it with --start FOLDER"

@@ -191,6 +191,8 @@ class Run:
         while progress.phase < len(self.phases):
             phase = self.phases[progress.phase]
             if progress.step >= phase.steps:
+                if phase.name == self.recipe.branch:
+                    self.write("branch")
                 progress.phase, progress.step = progress.phase + 1, 0
                 continue
             rate = phase.rate_at(progress.step)
@@ -225,9 +227,13 @@ class Run:
     def finish(self) -> None:
         """Write `final/`: float32 weights and config, and what the training cost."""
         self.save()
+        self.write("final")
+
+    def write(self, name: str) -> None:
+        """Write the model as it is now to the folder ``name`` of the run."""
         model = self.accelerator.unwrap_model(self.trainee).model
         if self.accelerator.is_main_process:
-            write_model(model, self.folder / "final", self.progress, self.recipe, self.seed)
+            write_model(model, self.folder / name, self.progress, self.recipe, self.seed)
 
 
 def write_model(model: MistralForCausalLM, folder: Path, progress: Progress, recipe: Recipe, seed: int) -> None:
