@@ -120,6 +120,14 @@ def test_shares_count_the_queries_that_have_a_target() -> None:
     np.testing.assert_array_equal(near.shares["copying_share"], [0, 0, 1, 0, 0, 0, 0])
 
 
+def test_a_target_that_was_not_known_in_time_is_not_counted() -> None:
+    ids = [1, 7, 8, 7, 9, 8]  # read to 9 at once: what follows it is chosen later
+    query = torch.zeros(1, 6, 4)
+    found = record(query, query, ids, AttentionCapture(pool=6), 4, None, 5, single=1)
+    np.testing.assert_array_equal(found.shares["copying_share"], [0, 0, 1, 0, 0, 0])
+    np.testing.assert_array_equal(found.statistics["copying"][0, 0] > 0, found.shares["copying_share"] > 0)
+
+
 @pytest.mark.parametrize("window", [None, 150])
 def test_a_sample_states_its_error(window: int | None) -> None:
     generator = torch.Generator().manual_seed(3)

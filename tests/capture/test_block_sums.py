@@ -2,8 +2,10 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.capture.dense import dense_attention
-from workbench.capture.block_sums import LOG2E, BlockSums, Rows, block_sums
+from workbench.capture import block_sums as module
+from workbench.capture.block_sums import LOG2E, BlockSums, Rows, block_sums, native_agrees
 from workbench.capture.native import library
 
 KERNELS = [False] + ([True] if library() is not None else [])
@@ -111,6 +114,28 @@ def test_a_score_far_below_the_rest_is_no_nan() -> None:
         check(found, share, rows)
 
 
+@pytest.mark.parametrize("native", KERNELS)
+def test_a_nan_is_not_hidden(native: bool) -> None:
+    places, parts = torch.arange(3), torch.zeros(3, dtype=torch.long)
+    rows = rows_of(torch.full((1, 3, 2), math.nan), torch.zeros(1, 3), places, parts, None, 1.0, 2, 0)
+    found = block_sums(rows, torch.ones(3, 2), native=native)
+    assert found.pooled.isnan().all()
+    assert found.plogp.isnan().all()
+
+
+def test_a_wrong_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubled(sums: BlockSums, rows: Rows, key: torch.Tensor) -> None:
+        module._block_sums(sums, rows, key)
+        sums.near *= 2
+
+    monkeypatch.setattr(module, "native_block_sums", doubled)
+    native_agrees.cache_clear()
+    try:
+        assert not native_agrees()
+    finally:
+        native_agrees.cache_clear()
+
+
 def test_without_a_compiler_everything_still_works() -> None:
     code = (
         "import torch; from workbench.capture.native import library; assert library() is None;"
@@ -122,6 +147,24 @@ def test_without_a_compiler_everything_still_works() -> None:
             [sys.executable, "-c", code], env=os.environ | changed, capture_output=True, text=True, check=True
         )
         assert "torch.Size([1, 2, 2])" in told.stdout
+
+
+@pytest.mark.skipif(library() is None, reason="there is no C++ compiler here")
+def test_a_library_without_the_functions_is_not_used(tmp_path: Path) -> None:
+    compiler = next(filter(None, (shutil.which(name) for name in ("c++", "g++", "clang++"))))
+    other = tmp_path / "c++"
+    other.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n'
+        f"echo 'int other() {{ return 1; }}' | {compiler} -x c++ -shared -fPIC -o \"$2\" -\n"
+    )
+    other.chmod(0o755)
+    changed = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    code = "from workbench.capture.native import library; print(library())"
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | changed, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "None"
+    assert list((tmp_path / "cache" / "mistral-workbench").iterdir())  # it was built, and looked at
 
 
 @pytest.mark.skipif(library() is None, reason="there is no C++ compiler here")

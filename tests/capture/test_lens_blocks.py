@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,26 @@ def test_prompt_and_reply_together(model: Model, tmp_path: Path) -> None:
         opened = wb.open(inspection.save(tmp_path / f"{end}.inspection"))
         assert opened.lens_blocks.equals(found)  # type: ignore[union-attr]
         assert "lens of" in repr(opened)
+
+
+def test_stopped_in_the_middle_of_the_prompt(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    model = wb.load(str(tiny_checkpoint(layers=2, heads=4, kv_heads=2, window=24, context=4096)))
+    stop = threading.Event()
+    run = model.generate(
+        prompt_of(model, random_ids(2100, seed=6)), wb.Sampling(max_new_tokens=4), coarse(blocks=16), stop,
+        progress=lambda read: stop.set(),
+    )  # fmt: skip
+    assert list(run) == []
+    opened = wb.open(run.inspection.save(tmp_path / "half.inspection"))
+    found = opened.lens_blocks
+    assert found is not None
+    assert int(found["stop"][-1]) == 2100
+    assert found["count"].values.tolist() == [4] * 15 + [2]  # 2048 tokens were read: half of the last block of 132
+    assert found["entropy"].notnull().all()
+    never = model.generate(prompt_of(model, random_ids(100, seed=7)), capture=coarse(blocks=8))
+    never.close()
+    opened = wb.open(never.inspection.save(tmp_path / "never.inspection"))
+    assert opened.lens_blocks["entropy"].isnull().all()  # type: ignore[index]
 
 
 def test_only_the_rows_read_are_held(model: Model) -> None:

@@ -29,10 +29,10 @@ class AttentionResult:
     rows (layer, head, row, key) probabilities · row_positions (row,) · map (layer, head, query_block, key_block): mean
     over the block's queries of the mass on the block's keys · max_map, the same shape: the largest probability in the
     cell · statistics: name -> (layer, head, query_block) means · shares: name -> (query_block,), how many of the
-    queries have an induction or copying target at all · received (layer, head, key): mass a key received, summed over
-    all queries · errors: name -> (layer, head) standard errors where rows were sampled · queries (layer, head,
-    position, head_dim) and keys (layer, kv_head, position, head_dim) after RoPE · lse (layer, head, position):
-    log-sum-exp of each query's scores, nats.
+    queries had an induction or copying target when they were looked at · received (layer, head, key): mass a key
+    received, summed over all queries · errors: name -> (layer, head) standard errors where rows were sampled · queries
+    (layer, head, position, head_dim) and keys (layer, kv_head, position, head_dim) after RoPE · lse (layer, head,
+    position): log-sum-exp of each query's scores, nats.
     """
 
     layers: list[int]
@@ -83,6 +83,7 @@ class AttentionRecorder:
         self._choice = RowChoice(self.block, wanted.sample, prompt)
         self._by_layer = {layer: _Layer() for layer in self.layers}
         self._repeats = Repeats()
+        self._sought: list[int] = []  # copying targets as they were known when their queries were looked at
         self._scale, self._window = 1.0, None  # type: float, int | None
 
     def know(self, ids: list[int], first: int) -> None:
@@ -99,6 +100,7 @@ class AttentionRecorder:
             return
         self._scale, self._window = scale, window
         kept, n = self._by_layer[layer], query.shape[1]
+        self._sought += self._repeats.copying[len(self._sought) : first + n]
         if lse is None:
             lse = _log_sum_exp(query, key, window, scale)
         if self.wanted.states:
@@ -193,8 +195,8 @@ class AttentionRecorder:
                 name: (means[i] / (taken if name in sampled else filled)).numpy() for i, name in enumerate(STATISTICS)
             }
             found.shares = {
-                f"{name}_share": self._share(getattr(self._repeats, name), tokens, filled.numpy())
-                for name in ("induction", "copying")
+                f"{name}_share": self._share(targets, tokens, filled.numpy())
+                for name, targets in (("induction", self._repeats.induction), ("copying", self._sought))
             }
         if self._choice.halves == 2:
             found.errors = self._errors(stacked, blocks, filled, taken)

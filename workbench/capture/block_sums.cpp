@@ -66,7 +66,7 @@ static inline Floats reduce(const float *scores, const float *lse, int64_t width
     Floats sum = load(mass + j), best = PEAK ? load(peak + j) : least;
     for (int r = 0; r < R; r++) {
       Floats x = load(scores + r * WIDEST + j) - lse[r];
-      x = x > least ? x : least;
+      x = x < least ? least : x;  // a NaN stays one
       const Floats p = exp2(x);
       sum += p;
       plogp += p * x;

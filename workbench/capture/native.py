@@ -6,6 +6,7 @@ PyTorch, more slowly.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -41,9 +42,11 @@ def library() -> ctypes.CDLL | None:
             return None
         try:
             found = ctypes.CDLL(str(_built(compiler)))
-        except (OSError, subprocess.SubprocessError):
+            found.block_sums.restype = None
+            found.block_sums_panel.restype = ctypes.c_int
+        # A compiler that fails, a library that does not load or lacks the functions, a user without a home.
+        except (OSError, subprocess.SubprocessError, AttributeError, RuntimeError, ValueError):
             return None
-        found.block_sums.restype = None
         return found
 
 
@@ -53,13 +56,13 @@ def _built(compiler: str) -> Path:
     name = f"block_sums-{hashlib.sha256(described.encode()).hexdigest()[:16]}.so"
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "mistral-workbench"
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    if (folder / name).exists():
+        return folder / name
+    if not os.access(folder, os.W_OK | os.X_OK):
         folder = Path(tempfile.mkdtemp(prefix="mistral-workbench-"))
     target = folder / name
-    if target.exists():
-        return target
     with tempfile.TemporaryDirectory(dir=folder) as work:
         made = Path(work) / name
         tuned = [] if platform.machine() in ("arm64", "aarch64") else ["-march=native"]

@@ -69,7 +69,7 @@ class Recording:
             )
         capture.check(_Shape(config), prompt, total - prompt)
         self.capture = capture
-        self._read = 0
+        self._read, self._prompt = 0, prompt
         self._attention: AttentionRecorder | None = None
         self._lens: LensRecorder | None = None
         self._blocks: LensRecorder | None = None
@@ -207,7 +207,9 @@ class Recording:
             for reader in self._readers:
                 reader.chose(last)
         with self._turn:
-            blocks = in_blocks(self._blocks.result(), self._block, self._blocks.tokens) if self._blocks else None
+            blocks = None
+            if self._blocks:  # a prompt that was not read to its end counts whole, as the text of the run does
+                blocks = in_blocks(self._blocks.result(), self._block, max(self._blocks.tokens, self._prompt))
             return Captured(
                 self._attention.result(self._read) if self._attention else None,
                 self._lens.result() if self._lens else None,

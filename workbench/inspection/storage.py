@@ -162,6 +162,7 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
         _bad_model(record.model)
         or _bad_provenance(record.provenance)
         or _bad_facts(record, sizes)
+        or _bad_sample(record, arrays)
         or _bad_positions(arrays, total)
         or contradiction(arrays, record.model, total, new, sizes.get("P"))
     )
@@ -232,8 +233,14 @@ def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
             return "the attention facts are incomplete"
         if {"B", "P"} <= set(sizes) and sizes["B"] != -(-sizes["P"] // facts["block"]):
             return "the blocks of the attention do not fit the text"
+        if facts["group"] != record.model["heads"] // record.model["kv_heads"]:
+            return "the attention's groups are not the model's"
         meaning = facts.get("meaning")
-        if not isinstance(meaning, dict) or not all(_counts(value, 1) for value in meaning.values()):
+        if (
+            not isinstance(meaning, dict)
+            or not {"sink_tokens", "recent"} <= set(meaning)
+            or not all(_counts(value, 1) for value in meaning.values())
+        ):
             return "the attention facts are incomplete"
         if "K" in sizes and facts["heads"] and max(facts["heads"]) // facts["group"] >= sizes["K"]:
             return "attention heads do not fit the stored keys"
@@ -249,6 +256,13 @@ def _bad_facts(record: Record, sizes: dict[str, int]) -> str | None:
     for letter, noun in (("M", "layers"), ("h", "heads")):
         if sizes.get(letter, record.model[noun]) != record.model[noun]:
             return f"the {noun} of the attribution are not the model's"
+    return None
+
+
+def _bad_sample(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
+    errors = any(f"attention.{name}_error" in arrays for name in SAMPLED)
+    if errors and (record.attention is None or "sample" not in record.attention["meaning"]):
+        return "there are errors of a sample, but no sample"
     return None
 
 

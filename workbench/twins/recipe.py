@@ -96,11 +96,13 @@ SETTLED = Mix(
 )  # fmt: skip
 POLISH = replace(SETTLED, greetings=4.0, world=7.5, lists=4.5, needles=2.4, long_share=0.4, backward=0.55)
 LONG = replace(SETTLED, world=5.2, long_share=0.75, reach=10**9)
+FULL_LENGTH = replace(LONG, world=7.5, lists=5.0, needles=3.0, long_share=0.8, absent=0.03)
+FURTHEST = replace(FULL_LENGTH, world=9.0, greetings=5.0, needles=1.0, pairs=2.0, long_share=1.0)
 
 # Short rows first: they hold the same circuits (a word repeated, a statement asked) at a fraction of the cost. "Who has
 # the hat?", whose answer stands before what is asked, comes only from text where the thing itself stands in front of
-# its owner ("hat Tom."); it has two phases of its own. The last phase of v0.1 came after its first evaluation, for facts
-# in another wording and lists; v0.2 learns more of both in its own phases.
+# its owner ("hat Tom."); it has two phases of its own. "polish", "full length" and
+# "furthest" came after evaluations: for facts in another wording, for lists, and in v0.2 for what lies furthest back.
 TWINS = Recipe(
     name="muon",
     phases={
@@ -117,6 +119,8 @@ TWINS = Recipe(
         "v0.2": (
             Phase("longer", 1024, 4, 130, 0.0035, 0.0035, LONG, warmup=20, predicted=0.35),
             Phase("decay", 2048, 2, 200, 0.0035, 0.0001, LONG, warmup=1, predicted=0.3),
+            Phase("full length", 2048, 2, 64, 0.0018, 0.0001, FULL_LENGTH, warmup=4, predicted=0.3),
+            Phase("furthest", 2048, 2, 66, 0.0016, 0.0001, FURTHEST, warmup=4, predicted=0.3),
         ),
     },
     branch="decay",
