@@ -140,8 +140,8 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
         "these are combinations of a known phrase with an opening, an ending or an address (case and punctuation do "
         "not matter); in the small world, a fact in another wording than its plain one. No arithmetic is taught: asked "
         "for sums, the twin says that it cannot.",
-        "* **Not blind**: language and phases were chosen on evaluations like this one of an earlier pair, so read the "
-        "numbers as those of a development set. The held-out prompts themselves were never trained on.",
+        "* **Not blind**: language and phases were chosen on evaluations like this one, the last phases of each twin "
+        "on its own, so read the numbers as those of a development set. The held-out prompts were never trained on.",
         '* **Answers to the unknown**: "Sorry, I do not know that."\n',
         *(_markdown(table) for table in tables(found)),
     ]
