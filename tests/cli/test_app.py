@@ -11,12 +11,15 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.interrupt import heard
+
 
 def test_the_page_is_served_until_ctrl_c(tiny_checkpoint: Callable[..., Path]) -> None:
     folder = tiny_checkpoint(layers=3, heads=6, kv_heads=2, hidden=48, window=16, theta=5e4, context=512)
     server = subprocess.Popen(
         [sys.executable, "-m", "workbench", "app", "-m", folder, "--no-browser", "--port", "17860"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        preexec_fn=heard,
     )  # fmt: skip
     assert server.stdout is not None
     try:

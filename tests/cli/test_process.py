@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import workbench.model
+from tests.interrupt import heard
 from workbench.cli import app, inspect, serve, show
 
 ENVIRONMENT = os.environ | {"PYTHONUTF8": "1", "COLUMNS": "100"}
@@ -49,7 +50,7 @@ def test_ctrl_c_ends_quietly_and_writes_nothing(tiny_checkpoint: Callable[..., P
     running = subprocess.Popen(
         [sys.executable, "-m", "workbench", "inspect", "-m", folder, "-p", "Hello", "-n", "90000",
          "--out", tmp_path / "x.inspection", "--capture", "light", "--stop", "no such text"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=heard,
     )  # fmt: skip
     assert running.stdout is not None
     assert running.stdout.readline().startswith("Answer")  # it generates now
