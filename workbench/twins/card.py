@@ -119,7 +119,8 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
             f"* **Training**: {training['tokens']:,} tokens in {training['steps']} steps, {training['minutes']} "
             f"minutes of wall time and {training['core_minutes']} core-minutes on a shared two-core CPU, seed "
             f"{training['seed']}.{chain} `workbench twins train --seed {training['seed']}` runs the same phases from "
-            "nothing; for this pair they were run in this order, with stops before the last ones. An earlier pair of seed 0, trained through more phases on almost "
+            "nothing; for this pair they were run in this order, with stops before the last ones. An earlier "
+            "pair of seed 0, trained through more phases on almost "
             "the same texts, scored alike."
         )
         planted = (
