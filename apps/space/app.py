@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a Space runs this file; the packages lie at its root
 
-from apps.studio.app import TWINS, launch
+from apps.studio.app import TWINS
+from apps.studio.launch import launch
 
 NEW_TOKENS = 32
 """The longest reply a visitor starts with: the two free CPU cores are shared by everybody."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import workbench as wb
-from apps.studio.session import Column, RunStore, Session
+from apps.studio.runs import RunStore
+from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
 from apps.studio.strip import Strip, line
 from workbench.errors import WorkbenchError

@@ -1,4 +1,4 @@
-"""The page's state as JSON: what `studio.js` draws. A new object each time: Gradio sends differences."""
+"""The page's state as JSON: what `chat.js` draws. A new object each time: Gradio sends differences."""
 
 from __future__ import annotations
 

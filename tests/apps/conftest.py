@@ -10,7 +10,8 @@ import pytest
 from apps.studio.examples import fact
 from apps.studio.record import record
 from apps.studio.recorded import Recorded, read_exchange
-from apps.studio.session import Column, RunStore, Session
+from apps.studio.runs import RunStore
+from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
 
 

@@ -11,7 +11,8 @@ import torch
 
 import workbench as wb
 from apps.studio.exchange import TICK, ask, capture_for
-from apps.studio.session import RunStore, Session
+from apps.studio.runs import RunStore
+from apps.studio.session import Session
 from apps.studio.shelf import Shelf
 from apps.studio.state import page_state
 

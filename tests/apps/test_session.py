@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 import workbench as wb
-from apps.studio.session import Column, RunStore, Session, Sessions
+from apps.studio.runs import RunStore
+from apps.studio.session import Column, Session, Sessions
 from workbench.errors import CaptureError
 
 

@@ -7,7 +7,8 @@ import itertools
 import workbench as wb
 from apps.studio.exchange import ask
 from apps.studio.recorded import Recorded
-from apps.studio.session import RunStore, Session
+from apps.studio.runs import RunStore
+from apps.studio.session import Session
 from apps.studio.shelf import Shelf
 from apps.studio.strip import COLUMNS, Strip, line
 from workbench.views import tokens

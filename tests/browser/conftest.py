@@ -88,8 +88,8 @@ def address(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The page, served and warm, opening on an exchange recorded from the two models."""
     import gradio as gr
 
-    from apps.studio.app import launch
     from apps.studio.examples import fact
+    from apps.studio.launch import launch
     from apps.studio.record import record
     from apps.studio.recorded import read_exchange
 

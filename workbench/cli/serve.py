@@ -51,7 +51,7 @@ def serve(
         )
     # gradio counts its starts at its maker's; nothing of this page leaves the host.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from apps.studio.app import launch
+    from apps.studio.launch import launch
 
     options = (revision, dtype, device_map, quantization, local_files_only)
     usual = options == (None, "auto", None, None, False)

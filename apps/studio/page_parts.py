@@ -1,0 +1,49 @@
+"""Parts of every page: components that the page's scripts draw into, and the script itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.views import bundle
+
+MODULES = ("wire", "header", "message", "column", "chat", "host")
+"""The page's own scripts, in order of their imports."""
+
+_READY = "while (!window.workbench) await new Promise((r) => setTimeout(r, 10));"
+
+
+def script() -> str:
+    """The views and the page's modules as one script element."""
+    folder = Path(__file__).parent
+    return f"<script>{bundle([folder / f'{name}.js' for name in MODULES])}</script>"
+
+
+def drawn(
+    call: str, elem_id: str, value: Any = None, functions: Sequence[Callable[..., Any]] = (), head: str | None = None
+) -> gr.HTML:
+    """An empty place that ``call`` draws into, a JavaScript expression such as "chat.chat(element, props, watch)" that
+    begins with the module's name. ``functions`` can be called from there as ``server.name(...)``."""
+    return gr.HTML(
+        value=value,
+        html_template="<div></div>",
+        apply_default_css=False,
+        js_on_load=f"(async () => {{ {_READY} window.workbench.{call}; }})();",
+        server_functions=[_plain(one) for one in functions] or None,
+        head=head,
+        elem_id=elem_id,
+    )
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of its own: Gradio writes an attribute into what it is given, which a method refuses."""
+
+    @wraps(function)
+    def called(*values: Any) -> Any:
+        return function(*values)
+
+    return called

@@ -1,0 +1,24 @@
+// What the parts of the page know together, and the wire between them.
+// Events: "select": {selection, from, live}; "state": the page's state (apps/studio/state.py):
+// {columns: [{model, title, tone, window, theta, dtype, device, context, kv_bytes_per_token, messages: [{role, text, footer, live}],
+//   note, strip: {run, prompt_length, lines, live}, run, used, kv_bytes}], busy, recorded, selection, serial, made}
+
+/** `state` is the newest state; `strips` are functions that give the payload of each column's strip; `mode` is what the
+ * colour of tokens means, in all columns. */
+export const page = { state: null, strips: [], mode: "probability" };
+
+const target = new EventTarget();
+
+/** Calls `heard(detail)` at every event `name`. */
+export function listen(name, heard) {
+  target.addEventListener(name, (event) => heard(event.detail));
+}
+
+export function tell(name, detail) {
+  target.dispatchEvent(new CustomEvent(name, { detail }));
+}
+
+/** Sets a node's text only when it differs: a page that is written to ten times a second must not lay itself out in vain. */
+export function put(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
