@@ -17,6 +17,7 @@ from workbench.capture.recording import Recording
 from workbench.capture.request import AttentionCapture, AttributionCapture, Capture, LensCapture
 from workbench.chat.encoding import EncodedPrompt, encode
 from workbench.errors import ContextLengthError, SamplingError
+from workbench.generation.beginning import beginning
 from workbench.generation.prefill import Progress, new_cache, prefill
 from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
@@ -102,12 +103,17 @@ class Model:
 
     def generate(
         self, prompt: Prompt, sampling: Sampling | None = None, capture: Capture | None = None,
-        stop: threading.Event | None = None, progress: Progress | None = None,
+        stop: threading.Event | None = None, progress: Progress | None = None, *, begin: Iterable[int] | None = None,
     ) -> Run:  # fmt: skip
         """A `Run`: iterate it for one Step a token; ``stop`` ends it before the next one. ``progress`` is told how many
         tokens of the prompt have been read, some 2000 at a time.
 
-        A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits.
+        The reply begins with the token ids ``begin``, exactly as they are, and the model goes on from there: with the
+        tokens it would have written behind them by itself. They count as tokens of the reply, each with its Step, which
+        says ``given``.
+
+        A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits,
+        or not all of ``begin``; SamplingError for settings or ids that are impossible, an end token among ``begin``.
         """
         encoded, sampling = self.encode(prompt), sampling or Sampling()
         if not isinstance(sampling, Sampling):
@@ -118,9 +124,10 @@ class Model:
                 remedy="Texts to stop at belong in Sampling(stop=...)",
             )  # fmt: skip
         room = self._fits(encoded, 1)
+        given = beginning(begin, self.loaded, encoded, sampling)
         if sampling.max_new_tokens > room:
             sampling = Sampling(**{**vars(sampling), "max_new_tokens": room})
-        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress)
+        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress, given)
 
     def _fits(self, prompt: EncodedPrompt, new: int) -> int:
         """How many tokens the context has left after ``prompt``."""

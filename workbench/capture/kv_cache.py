@@ -21,7 +21,8 @@ class KVCacheResult:
     tail of a longer block: a sliding layer keeps the whole block of the forward before until the next one replaces it.
 
     growth_bytes, growth_allocated, growth_logical, growth_physical (step, layer): the same after the prefill (step 0,
-    the state from which the first new token was chosen) and after every token fed since."""
+    the state from which the reply's first token was chosen) and after every forward since: of one token, or of several
+    that were given."""
 
     bytes: np.ndarray
     logical_length: np.ndarray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -14,21 +14,24 @@ from torch import Tensor
 
 from workbench.capture.lens import top_k_blocked
 from workbench.capture.recording import Recording, StepCapture
-from workbench.generation.prefill import CHUNK, Progress, forward, new_cache, prefill
+from workbench.generation.beginning import end_tokens
+from workbench.generation.prefill import CHUNK, Progress, forward, forward_rows, new_cache, prefill
 from workbench.generation.sampling import Sampling
 from workbench.models.tokenizer import TextStream, Tokenizer
 
 FinishReason = Literal["eos", "length", "stopped", "stop string"]
 TOP = 5
+_TOGETHER = 64  # given tokens read at once: their logits are held, 8 MiB in float32
 
 
 @dataclass(frozen=True)
 class Step:
-    """One generated token.
+    """One token of the reply.
 
     index counts from 0; position is its absolute place in prompt + reply; text is what became readable with it (empty
     while a character is incomplete). logprob (nats), rank (1 = top), entropy (nats) and top ((id, piece, logprob) of
     the five likeliest) are of the model's own distribution, before temperature and filters. seconds since the last one.
+    given: the token was given to begin with, not chosen; its numbers say what the model thought of it.
     ``captured`` is what was recorded where the token was chosen; it is worked out when asked for.
     """
 
@@ -42,6 +45,7 @@ class Step:
     entropy: float
     top: tuple[tuple[int, str, float], ...]
     seconds: float
+    given: bool = False
     _look: Callable[[], StepCapture | None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
@@ -56,19 +60,22 @@ class Decoding:
     its ``custom_generate`` argument, so the tokens are the same for the same seed and settings. Between two steps it
     holds nothing but ids and cache. ``continues`` says that the reply goes on with the prompt's own text, so that its
     first space is kept; the reply of a chat is a text of its own.
+
+    A reply that begins with given tokens draws and discards a token at their places, so that it goes on as the reply
+    would have that came to them by itself. They are read some at a time, like a prompt.
     """
 
     def __init__(
         self, module: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling,
         recording: Recording | None = None, stop: threading.Event | None = None, chunk: int = CHUNK,
-        continues: bool = False, progress: Progress | None = None,
+        continues: bool = False, progress: Progress | None = None, begin: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self.module, self.tokenizer, self.sampling = module, tokenizer, sampling
         self.recording, self.chunk, self.continues = recording, chunk, continues
-        self.progress = progress
+        self.progress, self.begin = progress, list(begin)
         self.stop = stop or threading.Event()
         self.prompt_length, self.ids, self.cache = len(prompt), list(prompt), new_cache(module)
-        self.text = ""
+        self.text, self._read = "", 0
         self.finish_reason: FinishReason | None = None
         self.seconds = {"prefill": 0.0, "decode": 0.0}
 
@@ -82,18 +89,23 @@ class Decoding:
                 module, torch.tensor([self.ids], device=device), self.sampling
             )
         generator = torch.Generator(ids.device).manual_seed(self.sampling.seed)
-        ends = {int(token) for token in _as_list(config.eos_token_id)}
+        ends = end_tokens(config)
         stream = TextStream(self.tokenizer, self.ids if self.continues else ())
-        logits = prefill(module, self.ids, self.cache, self.recording, self.chunk, self.stop, self.progress)
-        self.seconds["prefill"] = time.perf_counter() - began
-        last = began = time.perf_counter()
-        while logits is not None:
+        last = decoding = began
+        for logits in self._logits():
+            index = len(self.ids) - self.prompt_length
+            given = index < len(self.begin)
+            if index == 0:
+                last = decoding = time.perf_counter()
+                self.seconds["prefill"] = last - began
             with torch.inference_mode():
                 scores = processors(ids, logits.to(ids.device).clone()[None])
                 if config.do_sample:
                     token = torch.multinomial(torch.softmax(scores, -1), 1, generator=generator)[:, 0]
                 else:
                     token = scores.argmax(-1)
+                if given:
+                    token = torch.full_like(token, self.begin[index])
                 ids = torch.cat([ids, token[:, None]], 1)
                 token_id = int(token)
                 over = bool(criteria(ids, None).all())
@@ -102,22 +114,47 @@ class Decoding:
             text = stream.push(token_id) + (stream.flush() if over or ended else "")
             self.text += text
             now = time.perf_counter()
-            step = self._step(token_id, text, logits, now - last)
+            step = self._step(token_id, text, logits, now - last, given)
             last = now
             if any(mark in self.text for mark in self.sampling.stop):
                 self.finish_reason = "stop string"
             elif over or ended:
                 self.finish_reason = "eos" if ended else "length"
-            self.seconds["decode"] = now - began
+            if given:  # read, not decoded
+                decoding, self.seconds["prefill"] = now, now - began
+            self.seconds["decode"] = now - decoding
             yield step
-            if self.finish_reason is None and self.stop.is_set():
-                self.finish_reason = "stopped"
             if self.finish_reason is not None:
                 return
-            logits = forward(module, [token_id], self.cache, self.recording)
         self.finish_reason = "stopped"
 
-    def _step(self, token_id: int, text: str, logits: Tensor, seconds: float) -> Step:
+    def _logits(self) -> Iterator[Tensor]:
+        """Float32 logits (vocabulary,) that choose each token of the reply in turn, until the stop event is set."""
+        module, cache, recording = self.module, self.cache, self.recording
+        logits = prefill(module, self.ids, cache, recording, self.chunk, self.stop, self.progress)
+        if logits is None:
+            return
+        self._read = self.prompt_length
+        yield logits
+        if recording is not None and self.begin:
+            recording.expect(self.begin)
+        # The last given one is fed alone, like one that was chosen.
+        for start in range(0, len(self.begin) - 1, _TOGETHER):
+            if self.stop.is_set():
+                return
+            some = self.begin[start : min(start + _TOGETHER, len(self.begin) - 1)]
+            self._read += len(some)
+            yield from forward_rows(module, some, cache, recording, len(some))
+        while not self.stop.is_set():
+            self._read += 1
+            yield forward(module, self.ids[-1:], cache, recording)
+
+    @property
+    def ahead(self) -> int:
+        """How many given tokens the cache has read that no Step has told of yet."""
+        return max(0, self._read + 1 - len(self.ids))
+
+    def _step(self, token_id: int, text: str, logits: Tensor, seconds: float, given: bool) -> Step:
         with torch.inference_mode():
             lse = torch.logsumexp(logits, -1)
             chosen = logits[token_id]
@@ -131,7 +168,7 @@ class Decoding:
         position = len(self.ids) - 1
         return Step(
             position - self.prompt_length, position, token_id, pieces[0], text,
-            numbers[0], int(numbers[2]), numbers[1], top, seconds, self._look_at(position, token_id),
+            numbers[0], int(numbers[2]), numbers[1], top, seconds, given, self._look_at(position, token_id),
         )  # fmt: skip
 
     def _look_at(self, position: int, token_id: int) -> Callable[[], StepCapture | None]:
@@ -153,7 +190,3 @@ def _prepared(module: Any, ids: Tensor, sampling: Sampling) -> tuple[Tensor, Any
         ids, attention_mask=torch.ones_like(ids), generation_config=sampling.generation_config(module),
         custom_generate=grab,
     )  # fmt: skip
-
-
-def _as_list(value: Any) -> list[int]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]

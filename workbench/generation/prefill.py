@@ -25,6 +25,11 @@ def new_cache(module: Any) -> DynamicCache:
 
 def forward(module: Any, ids: list[int], cache: Cache, recording: Recording | None) -> Tensor:
     """Feed ``ids`` after what ``cache`` holds; float32 logits (vocabulary,) of the last one."""
+    return forward_rows(module, ids, cache, recording, 1)[-1]
+
+
+def forward_rows(module: Any, ids: list[int], cache: Cache, recording: Recording | None, rows: int) -> Tensor:
+    """Feed ``ids`` after what ``cache`` holds; float32 logits (rows, vocabulary) of the last ``rows`` of them."""
     install(module)
     device = module.get_input_embeddings().weight.device
     watching = recording if recording is not None and not recording.idle else None
@@ -32,10 +37,10 @@ def forward(module: Any, ids: list[int], cache: Cache, recording: Recording | No
         recording.before(ids)
     with turn(module), torch.inference_mode(), observing(watching):
         inputs = torch.tensor([ids], device=device if device.type != "meta" else None)
-        output = module(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        output = module(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=rows)
         if recording is not None:
             recording.after(cache)
-        return output.logits[0, -1].float()
+        return output.logits[0, -rows:].float()
 
 
 def prefill(

@@ -48,6 +48,7 @@ def assemble(
         text=text,
         step_texts=[step.text for step in steps],
         finish_reason=finish_reason,
+        given=sum(step.given for step in steps),
         pieces=_pieces(model, arrays),
         attention=_attention_facts(model, captured.attention, capture),
         lens=_lens_facts(captured, capture),

@@ -36,6 +36,7 @@ class Record(BaseModel):
     text: str
     step_texts: list[str]
     finish_reason: str | None
+    given: int = Field(default=0, ge=0)
     pieces: dict[int, str]
     attention: dict[str, Any] | None
     lens: dict[str, Any] | None
@@ -88,8 +89,13 @@ class Inspection:
 
     @property
     def generated(self) -> slice:
-        """Positions of the generated tokens."""
+        """Positions of the reply's tokens, given ones included."""
         return slice(self.prompt_length, len(self.ids))
+
+    @property
+    def given(self) -> slice:
+        """Positions of the tokens that the reply was given to begin with: its first ones, none for most replies."""
+        return slice(self.prompt_length, self.prompt_length + self.record.given)
 
     @property
     def model(self) -> dict[str, Any]:
@@ -110,12 +116,14 @@ class Inspection:
 
     @cached_property
     def steps(self) -> pd.DataFrame:
-        """One row a generated token: position, token_id, piece, text, logprob, rank, entropy, seconds, top_ids and
-        top_logprobs (arrays of five). Log-probabilities are the model's own, in nats."""
+        """One row a token of the reply: position, token_id, piece, text, logprob, rank, entropy, seconds, given (the
+        reply was to begin with it), top_ids and top_logprobs (arrays of five). Log-probabilities are the model's own,
+        in nats."""
         names = ("position", "token_id", "logprob", "rank", "entropy", "seconds")
         frame = pd.DataFrame({name: self.arrays[f"steps.{name}"] for name in names})
         frame.insert(2, "piece", [self.piece(i) for i in frame["token_id"]])
         frame.insert(3, "text", self.record.step_texts)
+        frame["given"] = np.arange(len(frame)) < self.record.given
         frame["top_ids"] = list(self.arrays["steps.top_ids"])
         frame["top_logprobs"] = list(self.arrays["steps.top_logprobs"])
         return frame
@@ -210,7 +218,8 @@ class Inspection:
         (layer, position): stored, False where the token is evicted.
         (layer, kv_head, position): key_norm and value_norm, NaN where evicted.
         (step, layer): growth_bytes, growth_allocated, growth_logical, growth_physical: the same sizes when the first
-        new token was chosen (step 0: prefill done) and after each token fed since.
+        token of the reply was chosen (step 0: prefill done) and after each forward since: of one token, or of several
+        that were given.
         (layer, kv_head, key_block): read_by, the attention a key of the block received from all captured query heads
         that share its key head, over all queries; with attention's statistics only, NaN where no such head or layer was
         captured. The coordinate query_heads (kv_head, reader) names the heads that read a key head.
@@ -241,7 +250,8 @@ class Inspection:
 
     def __repr__(self) -> str:
         new = len(self.ids) - self.prompt_length
-        parts = [f"{self.prompt_length} + {new} tokens" if new else f"{self.prompt_length} tokens"]
+        given = f" ({self.record.given} given)" if self.record.given else ""
+        parts = [f"{self.prompt_length} + {new} tokens{given}" if new else f"{self.prompt_length} tokens"]
         if self.attention is not None:
             parts.append(f"attention {len(self.attention.layers)} layers x {len(self.attention.heads)} heads")
         if self.lens is not None:

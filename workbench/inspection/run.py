@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from inspect import GEN_CLOSED, GEN_RUNNING, getgeneratorstate
+from inspect import GEN_CLOSED, GEN_RUNNING, GEN_SUSPENDED, getgeneratorstate
 
 from workbench.capture.recording import Recording
 from workbench.capture.request import Capture
@@ -24,13 +24,13 @@ class Run:
 
     def __init__(
         self, model: LoadedModel, prompt: EncodedPrompt, sampling: Sampling, capture: Capture,
-        stop: threading.Event | None = None, progress: Progress | None = None,
+        stop: threading.Event | None = None, progress: Progress | None = None, begin: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         total = len(prompt.ids) + sampling.max_new_tokens
         self._recording = Recording(capture, model.module, len(prompt.ids), total, model)
         self._decoding = Decoding(
             model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop,
-            continues=prompt.roles[-1] == "text", progress=progress,
+            continues=prompt.roles[-1] == "text", progress=progress, begin=begin,
         )  # fmt: skip
         self._model, self._capture = model, capture
         self.prompt, self.sampling, self.stop = prompt, sampling, self._decoding.stop
@@ -66,16 +66,20 @@ class Run:
 
     @property
     def tokens_per_second(self) -> float:
-        """New tokens a second of decoding so far; the first comes with the prefill and is not counted, so 0 before the
-        second."""
-        seconds, decoded = self._decoding.seconds["decode"], len(self.steps) - 1
+        """New tokens a second of decoding so far. Given ones are read, not decoded; without any, the first new one
+        comes with the prefill and is not counted either, so 0 before the second."""
+        seconds, given = self._decoding.seconds["decode"], len(self._decoding.begin)
+        decoded = len(self.steps) - max(1, given)
         return decoded / seconds if seconds > 0 and decoded > 0 else 0.0
 
     def close(self) -> None:
-        """Stop here: what was generated stays inspectable. A step another thread is waiting for is the last."""
+        """Stop here: what was generated stays inspectable. A step another thread is waiting for is the last. Given
+        tokens that were read together with the last step's join ``steps``: the cache holds them."""
         if getgeneratorstate(self._iterator) == GEN_RUNNING:
             self.stop.set()
             return
+        for _ in range(self._decoding.ahead if getgeneratorstate(self._iterator) == GEN_SUSPENDED else 0):
+            next(self)
         self._iterator.close()
         if self._decoding.finish_reason is None:
             self._decoding.finish_reason = "stopped"
@@ -102,7 +106,8 @@ class Run:
         decoding = self._decoding
         last = self.steps[-1].token_id if self.steps else None
         captured = self._recording.finish(decoding.cache, last)
+        settings = {"sampling": as_settings(self.sampling), "given": sum(step.given for step in self.steps)}
         return assemble(
-            self._model, self.prompt, self.steps, captured, self._capture, {"sampling": as_settings(self.sampling)},
+            self._model, self.prompt, self.steps, captured, self._capture, settings,
             decoding.seconds | {"tokens_per_second": self.tokens_per_second}, decoding.finish_reason,
         )  # fmt: skip

@@ -158,6 +158,8 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
             return f"{field} has {len(getattr(record, field))} entries, not {size}"
     if record.prompt_length + new != total or max(sizes.get(letter, 0) for letter in "PSB") > total:
         return "the lengths of prompt and reply do not add up"
+    if record.given > new:
+        return f"{record.given} tokens were given for a reply of {new}"
     return (
         _bad_model(record.model)
         or _bad_provenance(record.provenance)
