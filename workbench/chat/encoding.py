@@ -9,6 +9,7 @@ none is used for v1 tokenizers (mistral_common, ``InstructTokenizerV1``, is the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -56,7 +57,7 @@ def encode_text(tokenizer: Tokenizer, text: str) -> EncodedPrompt:
     builder = PromptBuilder(tokenizer)
     builder.special(tokenizer.bos_id, -1)
     builder.texts([Part(text, "text", -1)])
-    return builder.finish()
+    return replace(builder.finish(), source=text)
 
 
 def encode_conversation(
@@ -80,9 +81,9 @@ def encode_conversation(
         raise PromptError("The conversation is an answer alone", remedy="Put the question before it")
     if not any(message.content for message in made):
         raise PromptError("The conversation has no text", remedy="Write at least one character")
-    if uses_reference_format(tokenizer):
-        return _encode_reference(tokenizer, made)
-    return _encode_template(tokenizer, made)
+    encode_messages = _encode_reference if uses_reference_format(tokenizer) else _encode_template
+    source = tuple((message.role, message.content) for message in made)
+    return replace(encode_messages(tokenizer, made), source=source)
 
 
 def uses_reference_format(tokenizer: Tokenizer) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workbench.models import Tokenizer
 
@@ -22,7 +22,8 @@ class EncodedPrompt:
     ▁ typed by a user stays one. ``spans`` are character ranges in ``text``, in order and without gaps (a rendered
     template's control tokens excepted); the byte pieces of one character share its range; special tokens have None.
     ``message`` is the place of the message that a token belongs to, -1 for BOS and for what no message holds.
-    ``tokenizer_hash`` names the tokenizer that made the ids.
+    ``tokenizer_hash`` names the tokenizer that made the ids. ``source`` is what was encoded: a text, or messages as
+    (role, content) pairs; None where the ids are not all of its making.
     """
 
     ids: tuple[int, ...]
@@ -32,6 +33,7 @@ class EncodedPrompt:
     message: tuple[int, ...]
     text: str
     tokenizer_hash: str
+    source: str | tuple[tuple[str, str], ...] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)

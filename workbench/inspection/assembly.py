@@ -19,7 +19,7 @@ from workbench.capture.tuned_lens import TunedLens
 from workbench.chat.encoding import EncodedPrompt
 from workbench.generation.decoding import TOP, Step
 from workbench.inspection.inspection import Inspection, Record
-from workbench.inspection.provenance import as_settings, describe_model, provenance
+from workbench.inspection.provenance import as_said, as_settings, describe_model, provenance
 from workbench.models.loading import LoadedModel
 
 
@@ -40,7 +40,9 @@ def assemble(
     spans, text = _spans(prompt, steps)
     record = Record(
         model=describe_model(model),
-        provenance=provenance(model, prompt.ids, settings | {"capture": as_settings(capture)}),
+        provenance=provenance(
+            model, prompt.ids, settings | {"capture": as_settings(capture), "prompt": as_said(prompt)}
+        ),
         prompt_length=len(prompt.ids),
         tokens=[*prompt.tokens, *(step.piece for step in steps)],
         roles=[*prompt.roles, *("special" if step.token_id in special else "assistant" for step in steps)],

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from workbench.capture.tuned_lens import TunedLens
+from workbench.chat.encoding import EncodedPrompt
 from workbench.models.loading import LoadedModel
 
 PACKAGES = ("mistral-workbench", "torch", "transformers", "accelerate", "mistral-common", "numpy")
@@ -55,6 +56,13 @@ def provenance(model: LoadedModel, ids: Sequence[int], settings: dict[str, Any])
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def as_said(prompt: EncodedPrompt) -> str | list[dict[str, str]] | None:
+    """What ``model.encode`` made the prompt of: a text, or messages; None where that is not known."""
+    if prompt.source is None or isinstance(prompt.source, str):
+        return prompt.source
+    return [{"role": role, "content": content} for role, content in prompt.source]
 
 
 def as_settings(value: Any) -> Any:

@@ -43,10 +43,7 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
     lens = inspection.lens
     if lens is None or not lens.sizes["position"]:
         raise CaptureError("the logit lens was not captured in this run", remedy="Run it again with a lens")
-    positions = np.asarray(lens.position.values, int)
-    near = int(np.argmin(np.abs(positions - token)))
-    low = max(0, min(near - SPAN, len(positions) - 2 * SPAN - 1))
-    chosen = slice(low, low + 2 * SPAN + 1)
+    chosen = _window(inspection, token)
     rows = shown_layers([int(layer) for layer in lens.layer.values])
     part = lens.isel(layer=rows, position=chosen)
     name = inspection.piece
@@ -69,6 +66,20 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
         "overview": _overview(inspection, rows, stride) if inspection.lens_blocks is None else None,
         "stride": stride,
     }
+
+
+def around(inspection: Inspection, token: int) -> list[int]:
+    """The captured positions that `pack_around` shows."""
+    assert inspection.lens is not None
+    return [int(position) for position in inspection.lens.position.values[_window(inspection, token)]]
+
+
+def _window(inspection: Inspection, token: int) -> slice:
+    assert inspection.lens is not None
+    positions = np.asarray(inspection.lens.position.values, int)
+    near = int(np.argmin(np.abs(positions - token)))
+    low = max(0, min(near - SPAN, len(positions) - 2 * SPAN - 1))
+    return slice(low, low + 2 * SPAN + 1)
 
 
 def _blocks(inspection: Inspection) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import CaptureError
 from workbench.views import attention, cache, lens, next, tokens
+from workbench.views.actions import taken
 
 if TYPE_CHECKING:
     from workbench.inspection import Inspection
@@ -27,7 +28,8 @@ def open_run(inspection: Inspection, run: str, map_bytes: int = attention.MAP_BY
 
 
 def answer(inspection: Inspection, run: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The payload for a ``request`` {"kind": "open" | "layer" | "row" | "lens" | "next", "token", "layer"}.
+    """The payload for a ``request`` {"kind": "open" | "layer" | "row" | "lens" | "next", "token", "layer"}, or what an
+    action of a panel takes away: {"kind": "data" | "code", "panel", ...}, see `actions.taken`.
 
     Raises CaptureError, in a sentence, for a token, layer or kind that does not exist in the run.
     """
@@ -37,13 +39,15 @@ def answer(inspection: Inspection, run: str, request: dict[str, Any]) -> dict[st
     if kind == "layer":
         return attention.pack_layer(inspection, _index(request, "layer", int(inspection.model["layers"])))
     token = _index(request, "token", len(inspection.ids))
+    if kind in ("data", "code"):
+        return taken(inspection, request | {"token": token})
     if kind == "row":
         return attention.pack_row(inspection, token, _index(request, "layer", int(inspection.model["layers"])))
     if kind == "lens":
         return lens.pack_around(inspection, token)
     if kind == "next":
         return next.pack_at(inspection, token)
-    raise CaptureError(f"a view asked for {str(kind)[:40]!r}", expected="open, layer, row, lens or next")
+    raise CaptureError(f"a view asked for {str(kind)[:40]!r}", expected="open, layer, row, lens, next, data or code")
 
 
 def _index(request: dict[str, Any], name: str, size: int) -> int:
