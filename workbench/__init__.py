@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from workbench.capture.request import AttentionCapture, AttributionCapture, Capture, LensCapture
     from workbench.capture.tuned_lens import TunedLens
     from workbench.chat.conversation import Conversation
+    from workbench.comparison.both import compare
+    from workbench.comparison.comparison import Comparison
     from workbench.errors import WorkbenchError
     from workbench.generation.decoding import Step
     from workbench.generation.sampling import Sampling
@@ -35,12 +37,15 @@ _HOMES = {
     "LensCapture": ("workbench.capture.request", "LensCapture"),
     "TunedLens": ("workbench.capture.tuned_lens", "TunedLens"),
     "Conversation": ("workbench.chat.conversation", "Conversation"),
+    "compare": ("workbench.comparison.both", "compare"),
+    "Comparison": ("workbench.comparison.comparison", "Comparison"),
     "WorkbenchError": ("workbench.errors", "WorkbenchError"),
 }
 
 __version__ = "0.1.0"
-__all__ = ["AttentionCapture", "AttributionCapture", "Capture", "Conversation", "Inspection", "LensCapture", "Model",
-           "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "load", "open"]  # fmt: skip
+__all__ = ["AttentionCapture", "AttributionCapture", "Capture", "Comparison", "Conversation", "Inspection",
+           "LensCapture", "Model", "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "compare", "load",
+           "open"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

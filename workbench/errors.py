@@ -59,5 +59,9 @@ class SwitchError(WorkbenchError, ValueError):
     """A window or theta that no model can have."""
 
 
+class ComparisonError(WorkbenchError, ValueError):
+    """Two models or two results that cannot be compared, or not in this way."""
+
+
 class FileFormatError(WorkbenchError, ValueError):
     """A file to open is truncated, damaged, too large, of another format, or hostile."""

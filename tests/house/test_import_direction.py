@@ -19,7 +19,7 @@ RANKS = {
     "generation": 4,
     "inspection": 5,
     "model": 6,
-    "compare": 7,
+    "comparison": 7,
     "cache_lab": 7,
     "context": 7,
     "planning": 7,
@@ -38,6 +38,7 @@ APPS = 11
 # Upward on purpose, inside a function, so that the lower room loads without the upper one.
 ALLOWED = {
     ("workbench/inspection", "report"),  # Inspection.to_html writes the report
+    ("workbench/comparison", "report"),  # and Comparison.to_html that of two
     ("workbench/cli", "apps"),  # `workbench app` starts the page
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import CaptureError
+from workbench.inspection.reading import read_length
 from workbench.views.arrays import Packed, number, pack_exact_shares, pack_shares
 
 if TYPE_CHECKING:
@@ -130,16 +131,6 @@ def _known_readers(inspection: Inspection, token: int, layer: int, most_bytes: i
         if query >= token:
             column[:, query - token] = known.values[:, place, token]
     return pack_exact_shares(column, most_bytes)
-
-
-def read_length(inspection: Inspection) -> int:
-    """Tokens that went through the layers: all but a last generated one, which was never fed back."""
-    if inspection.kv_cache is not None:
-        return int(inspection.kv_cache.logical_length.max())
-    if inspection.attention is not None and inspection.attention.rows is not None:
-        return int(inspection.attention.rows.sizes["key"])
-    generated = len(inspection.ids) - int(inspection.prompt_length)
-    return len(inspection.ids) - (1 if generated > 0 else 0)
 
 
 def pool(maps: np.ndarray, factor: int, sizes: np.ndarray | None = None) -> np.ndarray:

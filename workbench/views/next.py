@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.inspection.predictions import Predictions, predictions
 from workbench.views.arrays import number
-from workbench.views.predictions import Predictions, predictions
 
 if TYPE_CHECKING:
     from workbench.inspection import Inspection

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from workbench.inspection import Inspection
+    from workbench.inspection.inspection import Inspection
 
 Candidate = tuple[str, int, float]
 """(piece, token id, log-probability in nats)."""

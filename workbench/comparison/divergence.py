@@ -1,0 +1,204 @@
+"""Next-token distributions of two models on the same ids, exactly: one forward of each, whole distributions compared
+a block of positions at a time and never kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workbench.capture.observer import install, observing
+from workbench.capture.positions import Choice, choose, some
+from workbench.errors import ComparisonError, ContextLengthError
+from workbench.generation.prefill import new_cache
+from workbench.models.placement import turn
+
+if TYPE_CHECKING:
+    from workbench.model import Model
+
+TOP = 5
+CHUNK = 512
+"""Tokens of one step: both models have read as many after each."""
+LOGITS = 2**22
+"""Logits of each model held at once: 16 MiB in float32."""
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What two models say next at the same places of one text. Index i speaks of position ``positions[i]`` (n,): both
+    have read the ids up to it, and predict the token after it.
+
+    kl_ab = KL(a || b) = sum p_a (log p_a - log p_b) and kl_ba (n,), in nats, over the whole vocabulary in float64;
+    entropy_a, entropy_b (n,) nats; logprob_a, logprob_b (n,) and rank_a, rank_b (n,) of the token that really came
+    next, NaN and 0 after the last one. top_a and top_b (n, TOP): each model's best candidates; top_a_by_b: what model b
+    gives to those of a, log-probabilities in nats, and so on. ``by`` names the two models.
+    """
+
+    by: tuple[str, str]
+    positions: np.ndarray
+    kl_ab: np.ndarray
+    kl_ba: np.ndarray
+    entropy_a: np.ndarray
+    entropy_b: np.ndarray
+    logprob_a: np.ndarray
+    logprob_b: np.ndarray
+    rank_a: np.ndarray
+    rank_b: np.ndarray
+    top_a: np.ndarray
+    top_a_by_a: np.ndarray
+    top_a_by_b: np.ndarray
+    top_b: np.ndarray
+    top_b_by_a: np.ndarray
+    top_b_by_b: np.ndarray
+
+    def place(self, index: int) -> int | None:
+        """Where the prediction of the token at ``index`` stands in the arrays; None when it was not measured."""
+        at = int(np.searchsorted(self.positions, index - 1))
+        return at if at < len(self.positions) and int(self.positions[at]) == index - 1 else None
+
+
+class _LastLayer:
+    """An observer that keeps the residual stream after the last layer, of one forward."""
+
+    def __init__(self, layers: int) -> None:
+        self._layers = layers
+        self.hidden: Tensor | None = None
+
+    def wants_attention(self, layer: int) -> bool:
+        return False
+
+    def wants_heads(self, layer: int) -> bool:
+        return False
+
+    def attention(self, *_: Any) -> None: ...
+
+    def heads(self, *_: Any) -> None: ...
+
+    def residual(self, layer: int, hidden: Tensor) -> None:
+        if layer == self._layers:
+            self.hidden = hidden
+
+
+def measure(
+    model_a: Model, model_b: Model, ids: Sequence[int], positions: Choice = "all",
+    stop: threading.Event | None = None,
+) -> Divergence:  # fmt: skip
+    """The `Divergence` of two models on ``ids`` at ``positions`` (absolute; negative ones from the end).
+
+    Raises ComparisonError when the models do not share a vocabulary or ``stop`` was set, ContextLengthError when the
+    text is longer than either can read.
+    """
+    steps = measuring(model_a, model_b, ids, positions, stop)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: Divergence = end.value
+            return found
+
+
+def measuring(
+    model_a: Model, model_b: Model, ids: Sequence[int], positions: Choice = "all",
+    stop: threading.Event | None = None,
+) -> Generator[int, None, Divergence]:  # fmt: skip
+    """`measure` in steps: yields how many tokens both models have read, and returns the result."""
+    ids = [int(token) for token in ids]
+    check(model_a, model_b, len(ids))
+    picked = choose(positions, len(ids), "position")
+    some(picked, "position", "exact")
+    wanted = np.array(picked, np.int64)
+    parts: list[dict[str, np.ndarray]] = []
+    readers = [_reading(model) for model in (model_a, model_b)]
+    for start in range(0, int(wanted[-1]) + 1, CHUNK):
+        if stop is not None and stop.is_set():
+            raise ComparisonError("The measurement was stopped", remedy="Measure again")
+        fed = ids[start : start + CHUNK]
+        at = wanted[(wanted >= start) & (wanted < start + len(fed))]
+        streams = [reader(fed, at - start) for reader in readers]
+        targets = np.array([ids[p + 1] if p + 1 < len(ids) else -1 for p in at], np.int64)
+        step = max(1, LOGITS // model_a.vocab_size)
+        for low in range(0, len(at), step):
+            part = slice(low, low + step)
+            logits_a, logits_b = _logits(model_a, streams[0][part]), _logits(model_b, streams[1][part])
+            parts.append(compared(logits_a, logits_b, torch.from_numpy(targets[part])))
+        yield start + len(fed)
+    arrays = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+    return Divergence(by=(model_a.name, model_b.name), positions=wanted.astype(np.int32), **arrays)
+
+
+def check(model_a: Model, model_b: Model, tokens: int) -> None:
+    """Raises ComparisonError for models without a common vocabulary, ContextLengthError for a text one cannot read."""
+    if model_a.tokenizer.sha256 != model_b.tokenizer.sha256 or model_a.vocab_size != model_b.vocab_size:
+        raise ComparisonError(
+            f"{model_a.name} and {model_b.name} have different tokenizers",
+            expected="two models with the same vocabulary",
+            remedy="Compare models that share a tokenizer",
+        )
+    for model in (model_a, model_b):
+        if not 0 < tokens <= model.context:
+            raise ContextLengthError(
+                f"The text has {tokens} tokens", expected=f"1 to {model.context} for {model.name}",
+                remedy="Shorten the text",
+            )  # fmt: skip
+
+
+def _reading(model: Model) -> Any:
+    """A function that feeds ids after those fed before, and gives the final residual stream of some of them."""
+    module: Any = model.module
+    install(module)
+    cache, layers = new_cache(module), model.layers
+    device = module.get_input_embeddings().weight.device
+    device = device if device.type != "meta" else None
+
+    def read(ids: list[int], rows: np.ndarray) -> Tensor:
+        observer = _LastLayer(layers)
+        with turn(module), torch.inference_mode(), observing(observer):
+            module(
+                input_ids=torch.tensor([ids], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+        assert observer.hidden is not None
+        return observer.hidden[torch.from_numpy(rows).to(observer.hidden.device)]
+
+    return read
+
+
+def _logits(model: Model, hidden: Tensor) -> Tensor:
+    """Float32 logits (rows, vocabulary) by the model's own norm and unembedding, on its device."""
+    module: Any = model.module
+    norm: nn.Module = module.model.norm
+    with turn(module), torch.inference_mode():
+        logits: Tensor = module.lm_head(norm(hidden)).float()
+    return logits
+
+
+@torch.inference_mode()
+def compared(a: Tensor, b: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+    """The arrays of a `Divergence` for logits ``a`` and ``b`` (rows, vocabulary); ``targets`` (rows,), -1 for none."""
+    b = b.to(a.device)
+    double = a.dtype if a.device.type == "mps" else torch.float64  # that device has no double precision
+    log_a, log_b = a.to(double).log_softmax(-1), b.to(double).log_softmax(-1)
+    apart = log_a - log_b
+    targets = targets.to(a.device)
+    known = targets >= 0
+    at = targets.clamp(min=0)[:, None]
+    found: dict[str, Tensor] = {}
+    for name, logs, signed in (("a", log_a, apart), ("b", log_b, -apart)):
+        p = logs.exp()
+        # 0 * (-inf - -inf) where both rule a token out: nothing is added for it.
+        found["kl_ab" if name == "a" else "kl_ba"] = torch.where(p > 0, p * signed, 0.0).sum(-1).clamp_(min=0)
+        found[f"entropy_{name}"] = -torch.where(p > 0, p * logs, 0.0).sum(-1)
+        own = logs.gather(-1, at)
+        found[f"logprob_{name}"] = own[:, 0].masked_fill(~known, float("nan"))
+        found[f"rank_{name}"] = ((logs > own).sum(-1) + 1) * known
+        best = logs.topk(min(TOP, logs.shape[-1]), -1).indices
+        found[f"top_{name}"] = best
+        found[f"top_{name}_by_a"], found[f"top_{name}_by_b"] = log_a.gather(-1, best), log_b.gather(-1, best)
+    whole = ("rank_a", "rank_b", "top_a", "top_b")
+    return {
+        name: values.cpu().numpy().astype(np.int32 if name in whole else np.float32) for name, values in found.items()
+    }
