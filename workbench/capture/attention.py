@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.capture.exact_rows import ExactRows
 from workbench.capture.head_statistics import Queries, Repeats
 from workbench.capture.pooling import SAMPLED, STATISTICS, LayerSums
-from workbench.capture.positions import block_size, choose, chosen
+from workbench.capture.positions import block_size, choose
 from workbench.capture.request import AttentionCapture
 from workbench.capture.sampled_rows import RowChoice
 
@@ -56,10 +57,9 @@ class AttentionResult:
 
 @dataclass
 class _Layer:
-    """What is kept of one layer: its sums, exact rows as (heads, positions, first key, probabilities), and states."""
+    """What is kept of one layer: its sums and states."""
 
     sums: LayerSums | None = None
-    rows: list[tuple[list[int], list[int], int, Tensor]] = field(default_factory=list)
     queries: list[Tensor] = field(default_factory=list)
     keys: list[Tensor] = field(default_factory=list)
     lse: list[Tensor] = field(default_factory=list)
@@ -69,16 +69,17 @@ class AttentionRecorder:
     """Takes the queries and keys of each forward and reduces them to what an `AttentionCapture` asks for."""
 
     def __init__(
-        self, wanted: AttentionCapture, layers: int, heads: int, kv_heads: int, prompt: int, total: int, reach: int
-    ) -> None:
-        """``prompt`` tokens are read, up to ``total`` in all; ``reach`` is the window `inside_window` measures."""
+        self, wanted: AttentionCapture, layers: int, heads: int, kv_heads: int, prompt: int, total: int, reach: int,
+        block: int | None = None,
+    ) -> None:  # fmt: skip
+        """``prompt`` tokens are read, up to ``total`` in all; ``reach`` is the window `inside_window` measures;
+        ``block``, tokens a block, follows from ``total`` where it is not given."""
         self.wanted, self.kv_heads, self.group = wanted, kv_heads, heads // kv_heads
         self.layers, self.heads = choose(wanted.layers, layers, "layer"), choose(wanted.heads, heads, "head")
         self.prompt, self.total, self.reach = prompt, total, reach
-        self.block = block_size(total, wanted.pool or 256)
+        self.block = block or block_size(total, wanted.pool or 256)
         self.blocks = -(-total // self.block)
-        self._rows = chosen(wanted.rows, prompt, "row") if wanted.rows is not None else set()
-        self._follows = isinstance(wanted.rows, str)  # words go on with the generated tokens
+        self._rows = ExactRows(wanted.rows, len(self.layers), len(self.heads), prompt, total)
         self._summarised = bool(wanted.pool) or wanted.statistics
         self._choice = RowChoice(self.block, wanted.sample, prompt)
         self._by_layer = {layer: _Layer() for layer in self.layers}
@@ -107,7 +108,7 @@ class AttentionRecorder:
             kept.queries.append(query[self.heads].cpu())
             kept.keys.append(key[:, -n:].clone().cpu())  # a view would hold every key before them too
             kept.lse.append(lse[self.heads].cpu())
-        rows = [position - first for position in range(first, first + n) if self._wants_row(position)]
+        rows = [position - first for position in self._rows.among(first, first + n)]
         if self._summarised and kept.sums is None:
             kept.sums = LayerSums(
                 self.wanted, len(self.heads), self.blocks, self.total, self.reach, self._choice, query.device
@@ -122,17 +123,11 @@ class AttentionRecorder:
             members = [self.heads[i] for i in at]
             queries = Queries(query[members], key[kv_head], lse[members], place, window, scale)
             if rows:
-                self._keep_rows(kept, at, queries, rows, first)
+                self._keep_rows(self.layers.index(layer), at, queries, rows, first)
             if kept.sums is not None:
                 kept.sums.add(at, queries, first, (self._repeats.induction, self._repeats.copying))
 
-    def _wants_row(self, position: int) -> bool:
-        if self._rows is None or position in self._rows:
-            return True
-        return self._follows and position >= self.prompt - 1
-
-    @staticmethod
-    def _keep_rows(kept: _Layer, at: list[int], queries: Queries, rows: list[int], first: int) -> None:
+    def _keep_rows(self, layer: int, at: list[int], queries: Queries, rows: list[int], first: int) -> None:
         """Exact probabilities of the queries with indices ``rows``, which stand at ``first + row``."""
         place, window = queries.place.tolist(), queries.window
         first_key = first - place[0]
@@ -142,19 +137,11 @@ class AttentionRecorder:
             low = 0 if window is None else max(0, place[some[0]] - window + 1)
             chosen_rows = queries.of(torch.tensor(some, device=queries.query.device))
             mass = chosen_rows.probabilities(low, place[some[-1]] + 1)
-            kept.rows.append((at, [first + row for row in some], first_key + low, mass.cpu()))
+            self._rows.add(layer, at, [first + row for row in some], first_key + low, mass)
 
     def row_of(self, position: int) -> np.ndarray | None:
         """The exact row (layer, head, key) of one position recorded so far, keys 0 to it; None when it was not kept."""
-        row = np.zeros((len(self.layers), len(self.heads), position + 1), np.float32)
-        found = False
-        for i, layer in enumerate(self.layers):
-            for at, some, low, mass in self._by_layer[layer].rows:
-                if position in some:
-                    found = True
-                    seen = mass[:, some.index(position), : position + 1 - low].numpy()
-                    row[i, at, low : low + seen.shape[-1]] = seen
-        return row if found else None
+        return self._rows.of(position)
 
     def result(self, tokens: int) -> AttentionResult:
         """Everything recorded over the ``tokens`` positions that were read; no arrays when none was."""
@@ -162,8 +149,8 @@ class AttentionRecorder:
         if not tokens:
             return found
         kept = [self._by_layer[layer] for layer in self.layers]
-        if self._rows is None or self._rows or self._follows:
-            found.row_positions, found.rows = self._rows_of(kept, tokens)
+        if self._rows.wanted:
+            found.row_positions, found.rows = self._rows.result(tokens)
         if sums := [one.sums for one in kept if one.sums is not None]:
             self._pooled(found, sums, tokens)
         if self.wanted.states and kept and kept[0].queries:
@@ -230,16 +217,6 @@ class AttentionRecorder:
                 square = (spread[..., sampled] ** 2).mean(-1)
             found[f"{name}_error"] = square.sqrt().numpy()
         return found
-
-    def _rows_of(self, kept: list[_Layer], tokens: int) -> tuple[np.ndarray, np.ndarray]:
-        positions = sorted({position for one in kept for _, some, _, _ in one.rows for position in some})
-        place = {position: i for i, position in enumerate(positions)}
-        rows = np.zeros((len(kept), len(self.heads), len(positions), tokens), np.float32)
-        for i, one in enumerate(kept):
-            for at, some, low, mass in one.rows:
-                columns = slice(low, low + mass.shape[-1])
-                rows[i, np.array(at)[:, None], [place[position] for position in some], columns] = mass.numpy()
-        return np.array(positions, np.int32), rows
 
 
 def _log_sum_exp(query: Tensor, key: Tensor, window: int | None, scale: float) -> Tensor:

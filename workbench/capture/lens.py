@@ -52,12 +52,17 @@ class LensRecorder:
         # The final layer is always kept: the divergence is taken from it.
         self._kept = sorted({*self.layers, layers})
         self._stream: list[Tensor | None] = [None] * self.depth
+        self._scratch = Scratch()
         self._waiting: list[tuple[list[int], Tensor]] = []
         self._done: list[tuple[list[int], dict[str, Tensor]]] = []
 
     def read(self, ids: list[int]) -> None:
         """Tell the tokens about to be fed."""
         self._reading.read(ids)
+
+    def resume(self, ids: list[int]) -> None:
+        """``ids`` were fed to an earlier run, which this one goes on from."""
+        self._reading.resume(ids)
 
     @property
     def tokens(self) -> int:
@@ -99,7 +104,8 @@ class LensRecorder:
         """The lens of ``rows`` (kept layers, positions, width), of the layers asked for."""
         translators = self._translators
         translate = None if translators is None else lambda part: translators.translate(part, self._kept)
-        found = read_out(self._norm, self._unembedding, rows, torch.tensor(targets), self.top_k, translate)
+        wanted = torch.tensor(targets)
+        found = read_out(self._norm, self._unembedding, rows, wanted, self.top_k, translate, self._scratch)
         return {name: values[: len(self.layers)] for name, values in found.items()}
 
     def _read_out(self, before: int) -> None:
@@ -132,17 +138,35 @@ class LensRecorder:
         return LensResult(self.layers, positions, np.array(targets, np.int32), **parts)
 
 
+class Scratch:
+    """Two buffers of logits, kept between read-outs: fresh ones of tens of megabytes cost as much as what is worked
+    out in them, because the system hands over every page anew."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, rows: int, columns: int, device: torch.device) -> Tensor:
+        """An uninitialised float32 buffer (rows, columns)."""
+        size = rows * columns
+        known = self._buffers.get(name)
+        if known is None or known.numel() < size or known.device != device:
+            known = self._buffers[name] = torch.empty(size, device=device)
+        return known[:size].view(rows, columns)
+
+
 @torch.inference_mode()
 def read_out(
     norm: nn.Module, unembedding: nn.Linear, residual: Tensor, targets: Tensor, top_k: int = 5,
-    translate: Callable[[Tensor], Tensor] | None = None,
+    translate: Callable[[Tensor], Tensor] | None = None, scratch: Scratch | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Lens of ``residual`` (layers, positions, width), whose last layer is the model's final one, on the CPU.
 
     Returns top_ids, top_logprobs (layers, positions, top_k), entropy, kl, target_logprob in nats and target_rank
     (layers, positions). ``targets`` (positions,) are token ids, -1 for none. ``translate`` is applied to the stream
-    first, shape kept. Logits are held for a few positions at a time: never layers x positions x vocabulary.
+    first, shape kept. Logits are held for a few positions at a time: never layers x positions x vocabulary; in
+    ``scratch``, where one is given.
     """
+    scratch = scratch or Scratch()
     layers, positions, width = residual.shape
     vocabulary = unembedding.weight.shape[0]
     step = max(1, _LOGITS // (layers * vocabulary))
@@ -151,9 +175,10 @@ def read_out(
         rows = residual[:, start : start + step]
         n = rows.shape[1]
         rows = rows if translate is None else translate(rows)
-        logits = unembedding(norm(rows.reshape(-1, width))).float().view(layers, n, vocabulary)
+        logits = _logits(unembedding, norm(rows.reshape(-1, width)), scratch).view(layers, n, vocabulary)
         best, ids = (found.view(layers, n, top_k) for found in top_k_blocked(logits.view(-1, vocabulary), top_k))
-        probability = logits.softmax(-1)
+        probability = scratch.take("probability", layers * n, vocabulary, logits.device).view(logits.shape)
+        torch.softmax(logits, -1, out=probability)
         lse = best[..., 0] - probability.gather(-1, ids[..., :1])[..., 0].log()
         entropy = lse - torch.linalg.vecdot(probability, logits)
         cross = torch.linalg.vecdot(probability[-1:], logits)  # expected logit under the final layer's distribution
@@ -172,6 +197,16 @@ def read_out(
             }
         )
     return {name: torch.cat([part[name] for part in parts], 1).cpu() for name in parts[0]}
+
+
+def _logits(unembedding: nn.Linear, rows: Tensor, scratch: Scratch) -> Tensor:
+    """Float32 logits (rows, vocabulary); an unembedding that is more than a float32 matrix (quantized, offloaded) is
+    called as the model calls it."""
+    weight = unembedding.weight
+    plain = type(unembedding) is nn.Linear and unembedding.bias is None and not hasattr(unembedding, "_hf_hook")
+    if not plain or weight.dtype != torch.float32 or rows.dtype != torch.float32 or rows.device != weight.device:
+        return unembedding(rows).float()
+    return torch.mm(rows, weight.T, out=scratch.take("logits", rows.shape[0], weight.shape[0], rows.device))
 
 
 def top_k_blocked(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
