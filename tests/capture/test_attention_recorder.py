@@ -12,6 +12,7 @@ from tests.capture.dense import by_blocks, definitions, dense_attention, pooled
 from workbench.capture.attention import AttentionRecorder, AttentionResult
 from workbench.capture.kernel import attend
 from workbench.capture.request import AttentionCapture
+from workbench.capture.sampled_rows import stratified_rows
 
 
 @st.composite
@@ -166,3 +167,19 @@ def test_a_sample_of_as_many_rows_as_a_block_has_is_exact() -> None:
     same = record(query, key, ids, AttentionCapture(pool=30, sample=4), 9, None, 90)
     np.testing.assert_allclose(same.map, exact.map, atol=1e-6)
     assert same.errors is None
+
+
+def test_a_block_of_which_no_row_was_looked_at_is_not_measured() -> None:
+    """A prompt of 40 tokens in blocks of 10, stopped before the first row that the second block's sample takes."""
+    number = next(i for i in range(1, 4) if stratified_rows(10, 2, i)[0] > 0)
+    tokens = 10 * number + stratified_rows(10, 2, number)[0]
+    generator = torch.Generator().manual_seed(5)
+    query, key = torch.randn(2, tokens, 8, generator=generator), torch.randn(1, tokens, 8, generator=generator)
+    recorder = AttentionRecorder(AttentionCapture(pool=4, sample=2, maximum=True), 1, 2, 1, 40, 40, 9)
+    recorder.know(text(tokens, generator), 0)
+    recorder.absorb(0, query, key, None, 0, None, 8**-0.5)
+    found = recorder.result(tokens)
+    for values in (found.map[..., 0], found.max_map[..., 0], found.statistics["entropy"]):
+        assert np.isnan(values[..., -1]).all() and np.isfinite(values[..., :-1]).all()
+    assert np.isfinite(found.statistics["sink"]).all()  # looks at every row
+    assert all(np.isfinite(values).all() for values in found.errors.values())

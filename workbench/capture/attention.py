@@ -164,22 +164,25 @@ class AttentionRecorder:
         blocks = -(-tokens // self.block)
         filled = torch.full((blocks,), float(self.block))
         filled[-1] = tokens - self.block * (blocks - 1)
-        taken = torch.tensor([float(self._choice.count(i, int(filled[i]))) for i in range(blocks)]).clamp(min=1)
+        taken = torch.tensor([float(self._choice.count(i, int(filled[i]))) for i in range(blocks)])
+        unseen = taken == 0  # a prompt stopped before the first sampled row of its last block
+        rows = taken.masked_fill(unseen, float("nan"))
 
         def stacked(name: str, size: int) -> Tensor:
             return torch.stack([getattr(one, name)[..., :size].cpu() for one in sums])
 
         if self.wanted.pool:
-            found.map = (stacked("mass", blocks)[..., :blocks, :] / taken[:, None]).numpy()
+            found.map = (stacked("mass", blocks)[..., :blocks, :] / rows[:, None]).numpy()
             if self.wanted.maximum:
                 peak = stacked("peak", blocks)[..., :blocks, :]
-                found.max_map = torch.exp2(peak).masked_fill_(peak <= -126, 0.0).numpy()
+                largest = torch.exp2(peak).masked_fill_(peak <= -126, 0.0)
+                found.max_map = largest.masked_fill_(unseen[:, None], float("nan")).numpy()
         if self.wanted.statistics:
             found.received = stacked("received", tokens).numpy()
             means = stacked("statistics", blocks).transpose(0, 1)
             sampled = {"entropy", "distance", "inside_window"}
             found.statistics = {
-                name: (means[i] / (taken if name in sampled else filled)).numpy() for i, name in enumerate(STATISTICS)
+                name: (means[i] / (rows if name in sampled else filled)).numpy() for i, name in enumerate(STATISTICS)
             }
             found.shares = {
                 f"{name}_share": self._share(targets, tokens, filled.numpy())
@@ -200,7 +203,7 @@ class AttentionRecorder:
         self, stacked: Callable[[str, int], Tensor], blocks: int, filled: Tensor, taken: Tensor
     ) -> dict[str, np.ndarray]:
         """Standard errors (layer, head), root mean square over what was sampled, from the two halves of each sample."""
-        sampled = torch.tensor([self._choice.sampled(i) for i in range(blocks)])
+        sampled = torch.tensor([self._choice.sampled(i) for i in range(blocks)]) & (taken > 0)
         if not sampled.any():
             return {}
         known = (1 - taken / filled).clamp(min=0).sqrt() / taken  # the rows that were taken are known without error

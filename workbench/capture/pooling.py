@@ -18,6 +18,7 @@ STATISTICS = (
 SAMPLED = ("map", "entropy", "distance")
 """What is estimated from the sampled rows with a stated error; received and inside_window come from the same rows."""
 _LN2 = 0.6931471805599453
+_EDGE = 2**20  # scores at once where queries of a block reach differently far
 
 
 class LayerSums:
@@ -33,7 +34,7 @@ class LayerSums:
     ) -> None:  # fmt: skip
         self.wanted, self.rows, self.block, self.reach = wanted, rows, rows.block, reach
         self.mass = torch.zeros(heads, blocks, blocks, device=device)
-        self.peak = torch.full_like(self.mass, -126.0) if wanted.maximum else None
+        self.peak = torch.full_like(self.mass, -126.0) if wanted.maximum and wanted.pool else None
         self.received = torch.zeros(heads, tokens, device=device)
         self.statistics = torch.zeros(len(STATISTICS), heads, blocks, device=device)
         sampled = rows.halves == 2
@@ -126,9 +127,12 @@ class LayerSums:
                 continue
             rows = ((ends[some] - count)[:, None] + torch.arange(count)).to(device)
             keys = ((common[some] - width)[:, None] + torch.arange(width)).to(device)
-            scores = torch.einsum("hbcd,bwd->hbcw", queries.query[:, rows].float(), queries.key[keys].float())
-            scores = scores * queries.scale - queries.lse[:, rows, None].float()
-            back = queries.place[rows][..., None] - keys[:, None]
-            hidden = (back < 0) | (back >= reach)
-            total[:, some.to(device)] = torch.exp2(scores * LOG2E).masked_fill_(hidden, 0.0).sum((-1, -2))
+            step = max(1, _EDGE // (heads * len(some) * width))  # rows of each block at once
+            for start in range(0, count, step):
+                part = rows[:, start : start + step]
+                scores = torch.einsum("hbcd,bwd->hbcw", queries.query[:, part].float(), queries.key[keys].float())
+                scores = scores * queries.scale - queries.lse[:, part, None].float()
+                back = queries.place[part][..., None] - keys[:, None]
+                hidden = (back < 0) | (back >= reach)
+                total[:, some.to(device)] += torch.exp2(scores * LOG2E).masked_fill_(hidden, 0.0).sum((-1, -2))
         return total

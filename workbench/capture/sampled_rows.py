@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import torch
 
 
-@cache
+@lru_cache(maxsize=4096)
 def stratified_rows(block: int, sample: int, number: int) -> tuple[int, ...]:
     """``sample`` of the ``block`` rows of query block ``number``, ascending: one at random from each of as many strata,
     the same ones in every run."""
