@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import CaptureError
-from workbench.views import attention, bundle, lens, next, open_run
+from workbench.views import attention, bundle, lens, next, open_run, snippets
+from workbench.views.actions import file_name
 from workbench.views.bundle import FOLDER
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ MAP_BYTES = 6 * 2**20
 """Bytes of attention maps; larger ones are pooled further."""
 SIDES = 4096
 """Tokens whose alternatives a report holds, the last ones of the run."""
+PANELS = {"tokens": "Tokens", "attention": "Attention", "lens": "Logit lens", "cache": "KV cache", "next": "Next token"}
+PARTS = {"layers": "attention", "rows": "attention", "lens": "lens", "sides": "next"}
+"""Parts of a run's data that one panel alone reads."""
 LENS_WINDOWS = 48
 """Windows of lens positions a report may hold, the last ones of the run first."""
 
@@ -52,7 +56,30 @@ def write_html(inspections: Inspection | Sequence[Inspection], path: str | Path,
 
 def render(inspections: Sequence[Inspection], title: str) -> str:
     """The page as text. Token text and model names are data in it, never markup."""
-    data = {"title": title, "runs": [_run(one, i) for i, one in enumerate(inspections)]}
+    return _page({"title": title, "runs": [_run(one, i) for i, one in enumerate(inspections)]})
+
+
+def panel_page(
+    inspection: Inspection, panel: str, token: int, layer: int | None = None, head: int = -1
+) -> dict[str, str]:  # fmt: skip
+    """{"name": file name, "html": text}: one panel of one inspection as a page of its own. ``head`` is an index among
+    the captured heads, -1 for their mean. Raises CaptureError for another panel."""
+    if panel not in PANELS:
+        raise CaptureError(f"there is no panel {panel[:20]!r}", expected=", ".join(PANELS))
+    run = _run(inspection, 0)
+    for part, whose in PARTS.items():
+        if panel != whose:
+            run[part] = {"windows": []} if part == "lens" else {}
+    title = f"{PANELS[panel]}: {inspection.model['name']}"
+    shown = {"name": panel, "token": token, "layer": layer, "head": head}
+    return {
+        "name": file_name(inspection, panel, token, "html", layer),
+        "html": _page({"title": title, "runs": [run], "panel": shown}),
+    }
+
+
+def _page(data: dict[str, Any]) -> str:
+    title = str(data["title"])
     parts = {"title": html.escape(title), "data": _json(data), "script": bundle([FOLDER / "report.js"])}
     template = (FOLDER / "report.html").read_text(encoding="utf-8")
     # One pass: what is filled in may itself hold a mark such as @data@ and must stay as it is.
@@ -80,6 +107,7 @@ def _run(inspection: Inspection, index: int) -> dict[str, Any]:
         "rows": _rows(inspection),
         "lens": {"windows": _lens(inspection)},
         "sides": {str(index): side for index, side in next.sides(inspection, SIDES).items()},
+        "code": snippets.pack(inspection),
         "provenance": json.dumps(inspection.provenance, indent=2, ensure_ascii=False, default=str),
     }
 

@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 
 from apps.studio.exchange import ask
+from apps.studio.looking import looked
 from apps.studio.settings import sampling_of
 from apps.studio.shelf import title
 from apps.studio.state import page_state
 from apps.studio.studio import Studio
 from workbench.errors import WorkbenchError
-from workbench.views import answer
 
 STOP_SECONDS = 15.0
 """How long Clear waits for models that it has asked to stop."""
@@ -111,7 +111,7 @@ class ChatEvents:
         """What a view asks for: a payload, or {"error": sentence}. Never runs a model."""
         try:
             run = request.get("run") if isinstance(request, dict) else None
-            return answer(self.runs.get(run), str(run), request)
+            return looked(self.runs.get(run), str(run), request)
         except WorkbenchError as error:
             return {"error": str(error)}
 

@@ -33,6 +33,13 @@ export function column(select) {
   messages.addEventListener("scroll", () => { pinned = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 60; }, { passive: true });
   let tokens = null;
   let payload = null; // of the strip
+  const ask = (kind) => async (request) => {
+    if (payload.live) throw new Error("This reply is still being written; wait for its end.");
+    const found = await page.ask(payload.run, { kind, ...request });
+    if (found.error) throw new Error(found.error);
+    return found;
+  };
+  const taking = { data: ask("data"), code: ask("code"), page: ask("page") };
   let title = "";
 
   function draw(data) {
@@ -74,7 +81,7 @@ export function column(select) {
       if (payload && payload.run === data.strip.run && payload.read === data.strip.lines.length) return;
       payload = unfold(data.strip, payload, data.model);
       if (tokens) tokens.update(payload);
-      else tokens = drawTokens(strip, payload, { select, mode: page.mode, bar: false });
+      else tokens = drawTokens(strip, payload, { select, mode: page.mode, bar: false, source: taking });
     }
   }
 

@@ -14,12 +14,14 @@ function counterpart(from, to, token) {
 
 export function inspect(element, server) {
   const ask = (run, request) => server.answer({ run, ...request });
+  page.ask = ask;
   const source = {
     open: (run) => ask(run, { kind: "open" }),
     layer: (run, layer) => ask(run, { kind: "layer", layer }),
     row: (run, token, layer) => ask(run, { kind: "row", token, layer }),
     lens: (run, token) => ask(run, { kind: "lens", token }),
     next: (run, token) => ask(run, { kind: "next", token }),
+    ...Object.fromEntries(["data", "code", "page"].map((kind) => [kind, (run, request) => ask(run, { kind, ...request })])),
   };
   const box = make("div", {});
   const notice = make("p", { class: "wb-message", role: "status" });

@@ -4,8 +4,8 @@
 //   note, strip: {run, prompt_length, lines, live}, run, used, kv_bytes}], busy, recorded, selection, serial, made}
 
 /** `state` is the newest state; `strips` are functions that give the payload of each column's strip; `mode` is what the
- * colour of tokens means, in all columns. */
-export const page = { state: null, strips: [], mode: "probability" };
+ * colour of tokens means, in all columns; `ask(run, request)` puts a view's question to the server. */
+export const page = { state: null, strips: [], mode: "probability", ask: null };
 
 const target = new EventTarget();
 

@@ -8,12 +8,14 @@
 // Packed rows are float32, or uint16 holding 65535 * sqrt(p). All positions are absolute token positions.
 
 import { make, tip, onWidth, toggle } from "./dom.js";
-import { quoted, percent } from "./data.js";
+import { quoted, percent, modelName } from "./data.js";
 import { onTheme, isDark } from "./theme.js";
 import { matrix, profile } from "./matrix.js";
 import { mosaic, namedHeads, namesOf } from "./mosaic.js";
 import { heatmap } from "./heatmap.js";
 import { ribbon, list, tokens } from "./reading.js";
+import { actions, fileName } from "./actions.js";
+import { attentionTables, attentionArrays } from "./tables.js";
 
 export function draw(element, payload, options = {}) {
   const source = options.source || {};
@@ -34,6 +36,21 @@ export function draw(element, payload, options = {}) {
   const sink = toggle("hide the sink", false, (on) => { hideSink = on; paint(); }, "Leave out the first token, which often collects unused attention, and rescale the rest");
   const largest = toggle("largest share", false, (on) => { maximum = on; paint(); }, "Colour each cell by the largest single share in it instead of the mean: one strong look at one token stays visible in a long text");
   const bar = make("div", { class: "wb-bar" }, make("label", { class: "wb-slider" }, make("span", { text: "Layer" }), slider, layerText), headText, sink, largest);
+  const own = actions({
+    name: "attention", title: "the attention panel", body: element, repaint: paint,
+    tables: [["row", "what this token reads, and who reads it"], ["map", "the map of the chosen head"]],
+    at: () => ({ token: token ?? 0, layer, head }),
+    words: () => ({
+      title: `Attention in layer ${layer}, ${headName()}`,
+      caption: `${modelName(payload.model)}, ${payload.tokens.length} tokens${token === null || token === undefined ? "" : `; selected: token ${token}, ${quoted(payload, token)}`}. Positions and layers count from 0.`,
+      file: fileName(payload, "attention", `layer${layer}`, head < 0 ? "mean" : `head${payload.head_names[head]}`, `token${token ?? 0}`),
+    }),
+    local: () => {
+      const [piece, row] = [layers.get(layer), rows.get(`${token}/${layer}`)];
+      return { tables: attentionTables(payload, piece, row, { layer, head, token }), arrays: attentionArrays(payload, piece, row, token ?? 0) };
+    },
+  }, source);
+  bar.append(own.element);
   const named = make("div");
   const facts = make("dl", { class: "wb-head-facts" });
   const heads = mosaic(view, setHead);
@@ -43,7 +60,7 @@ export function draw(element, payload, options = {}) {
   const lists = make("div", { class: "wb-lists" });
   const message = make("p", { class: "wb-message", role: "status" });
   element.classList.add("wb-attention");
-  element.replaceChildren(bar, make("div", { class: "wb-maps" }, left, map.element), named, along, lists, message);
+  element.replaceChildren(bar, own.note, make("div", { class: "wb-maps" }, left, map.element), named, along, lists, message);
 
   const headName = () => (head < 0 ? "mean of all heads" : `head ${payload.head_names[head]}`);
 
@@ -64,12 +81,14 @@ export function draw(element, payload, options = {}) {
 
   function setHead(next) {
     head = next;
+    own.stale();
     if (options.select) options.select({ head });
     paint();
   }
 
   async function load() {
     const mine = ++ticket;
+    own.stale();
     message.textContent = payload.note || "";
     element.classList.toggle("wb-empty", !payload.captured);
     if (!payload.captured || !source.layer) return;

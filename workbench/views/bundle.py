@@ -10,7 +10,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 MODULES = (
-    *("theme", "dom", "data", "matrix", "minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
+    *("theme", "dom", "data", "matrix", "files", "figure", "tables", "actions"),
+    *("minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
     *("coarse", "lens", "growth", "keyheads", "cache", "next", "inspector"),
 )
 """In order of their imports: a module only imports from those before it."""

@@ -5,10 +5,12 @@
 // "held" counts tokens whose keys and values are stored; "seen" counts all tokens that passed through the layer.
 
 import { make, svg, sized, tip, onWidth } from "./dom.js";
-import { unpack, visible, short, bytes, whole } from "./data.js";
+import { unpack, visible, short, bytes, whole, modelName } from "./data.js";
 import { sequential, color, onTheme, isDark } from "./theme.js";
 import { growth } from "./growth.js";
 import { keyHeads } from "./keyheads.js";
+import { actions, fileName } from "./actions.js";
+import { cacheTables, cacheArrays } from "./tables.js";
 
 function range(values) {
   let low = Infinity;
@@ -28,8 +30,19 @@ export function draw(element, payload, options = {}) {
   const maps = make("div", { class: "wb-cache-maps" });
   const own = make("div", { class: "wb-cache-own" });
   const message = make("p", { class: "wb-message", role: "status" });
+  const taking = actions({
+    name: "cache", title: "the KV cache panel", body: element, repaint: paint,
+    tables: [["layers", "what each layer stores"], ["positions", "norms by position"]],
+    at: () => ({ token: token ?? 0 }),
+    words: () => ({
+      title: "KV cache after the run",
+      caption: `${modelName(payload.model)}, ${payload.length} tokens${token === null || token === undefined ? "" : `; selected: token ${token}, “${visible(payload.tokens[token])}”`}.`,
+      file: fileName(payload, "cache"),
+    }),
+    local: () => ({ tables: cacheTables(payload), arrays: cacheArrays(payload, token ?? 0) }),
+  }, options.source);
   element.classList.add("wb-cache");
-  element.replaceChildren(summary, bars, maps, own, message);
+  element.replaceChildren(make("div", { class: "wb-head-line" }, summary, taking.element), taking.note, bars, maps, own, message);
 
   function pick(position) {
     tip.hide();
@@ -176,6 +189,7 @@ export function draw(element, payload, options = {}) {
     },
     select(selection) {
       if (selection.token !== undefined) token = selection.token;
+      taking.stale();
       paint();
     },
     destroy() {

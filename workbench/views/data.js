@@ -41,6 +41,11 @@ export function percent(share) {
   return `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} %`;
 }
 
+/** A difference of shares in percentage points, with its sign. */
+export function signedPercent(value) {
+  return `${value < 0 ? "−" : "+"}${percent(Math.abs(value))}`;
+}
+
 /** Nats with two digits. */
 export function nats(value) {
   return value === null || value === undefined || Number.isNaN(value) ? "–" : `${value.toFixed(2)} nats`;
@@ -67,4 +72,9 @@ export function whole(value) {
 /** "1st", "2nd", ... for a rank; "–" when unknown. */
 export function rank(value) {
   return value > 0 ? `#${whole(value)}` : "–";
+}
+
+/** A model's name for captions: of a folder or hub id the last part. */
+export function modelName(name) {
+  return String(name).replace(/\/+$/, "").split("/").pop();
 }

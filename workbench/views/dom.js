@@ -29,9 +29,21 @@ export function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
+let wanted = 0; // pixels a CSS pixel, while a figure is made
+
+/** Runs `work` with canvases drawn at `density` pixels a CSS pixel instead of the screen's. */
+export function atDensity(density, work) {
+  wanted = density;
+  try {
+    return work();
+  } finally {
+    wanted = 0;
+  }
+}
+
 /** Gives a canvas `width` x `height` CSS pixels at the screen's own resolution; returns its 2D context. */
 export function sized(canvas, width, height) {
-  const scale = window.devicePixelRatio || 1;
+  const scale = wanted || window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
   canvas.style.width = `${width}px`;

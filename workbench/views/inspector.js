@@ -52,6 +52,7 @@ export function draw(element, runs, options = {}) {
       row: (token, layer) => answer(source.row(run, token, layer)),
       lens: (token) => answer(source.lens(run, token)),
       next: (token) => answer(source.next(run, token)),
+      ...Object.fromEntries(["data", "code", "page"].filter((name) => source[name]).map((name) => [name, (request) => answer(source[name](run, request))])),
     };
   }
 

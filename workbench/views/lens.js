@@ -6,9 +6,11 @@
 // The column of position p shows guesses for token p + 1. Ranks count from 1; 0 = there is no next token. Entropy and KL in nats.
 
 import { make, svg, sized, tip, onWidth, choice } from "./dom.js";
-import { unpack, visible, short, percent, nats, rank, whole } from "./data.js";
+import { unpack, visible, short, percent, nats, rank, whole, modelName } from "./data.js";
 import { shade, inkOn, sequential, color, onTheme, isDark } from "./theme.js";
 import { coarse } from "./coarse.js";
+import { actions, fileName } from "./actions.js";
+import { lensTables, lensArrays } from "./tables.js";
 
 const MODES = [
   ["share", "probability", "more colour: the layer gives its best guess more probability"],
@@ -34,13 +36,25 @@ export function draw(element, payload, options = {}) {
   overviewBox.style.display = "none"; // until there is one
   const blocks = coarse(pick);
   const message = make("p", { class: "wb-message", role: "status" });
+  const own = actions({
+    name: "lens", title: "the logit lens panel", body: element, repaint: paint,
+    tables: [["grid", "every layer's guesses near this token"], ...(payload.blocks ? [["blocks", "the whole text in blocks"]] : [])],
+    at: () => ({ token: token ?? 0 }),
+    words: () => ({
+      title: `Logit lens: what each layer would say next, colour: ${MODES.find(([name]) => name === mode)[1]}`,
+      caption: `${modelName(payload.model)}, ${payload.length} tokens${token === null || token === undefined ? "" : `; selected: token ${token}, “${visible(payload.tokens[token])}”`}. Underlined: what really came; ${MODES.find(([name]) => name === mode)[2]}.`,
+      file: fileName(payload, "lens", `token${token ?? 0}`),
+    }),
+    local: () => ({ tables: lensTables(payload, detail), arrays: lensArrays(payload, detail, token ?? 0) }),
+  }, source);
   element.classList.add("wb-lens");
-  element.replaceChildren(make("div", { class: "wb-bar" }, make("span", { class: "wb-caption", text: "colour" }), modes.element), heading, grid, chart, overviewBox, blocks.element, message);
+  element.replaceChildren(make("div", { class: "wb-bar" }, make("span", { class: "wb-caption", text: "colour" }), modes.element, own.element), own.note, heading, grid, chart, overviewBox, blocks.element, message);
 
   const layerName = (layer) => (layer === 0 ? "embed" : layer === payload.layers - 1 ? "output" : String(layer));
 
   async function load() {
     const mine = ++ticket;
+    own.stale();
     message.textContent = payload.note || "";
     element.classList.toggle("wb-empty", !payload.captured);
     if (!payload.captured) return;

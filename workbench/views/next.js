@@ -4,7 +4,9 @@
 //   top: [[piece, id, logprob], ...], actual: {piece, id, logprob, rank}|null, entropy (nats)|null}, with `note` when nothing was kept.
 
 import { make } from "./dom.js";
-import { visible, short, percent, nats, rank } from "./data.js";
+import { visible, short, percent, nats, rank, modelName } from "./data.js";
+import { actions, fileName } from "./actions.js";
+import { nextTables, nextArrays } from "./tables.js";
 
 export function draw(element, payload, options = {}) {
   const source = options.source || {};
@@ -12,15 +14,29 @@ export function draw(element, payload, options = {}) {
   let ticket = 0;
   const columns = make("div", { class: "wb-lists" });
   const message = make("p", { class: "wb-message", role: "status" });
+  let shown = { before: null, after: null };
+  const own = actions({
+    name: "next", title: "the next token panel", body: element, repaint: () => {},
+    tables: [["candidates", "the likeliest tokens and their probabilities"]],
+    at: () => ({ token: token ?? 0 }),
+    words: () => ({
+      title: `Next-token probabilities around token ${token}, “${visible(payload.tokens[token])}”`,
+      caption: `${modelName(payload.model)}, ${payload.length} tokens.`,
+      file: fileName(payload, "next", `token${token}`),
+    }),
+    local: () => ({ tables: nextTables(payload, shown, token ?? 0), arrays: nextArrays(payload, shown, token ?? 0) }),
+  }, source);
   element.classList.add("wb-next");
-  element.replaceChildren(columns, message);
+  element.replaceChildren(make("div", { class: "wb-head-line" }, make("p", { class: "wb-facts", text: "What the model held likely here: the five best, and what came." }), own.element), own.note, columns, message);
 
   async function load() {
     const mine = ++ticket;
+    own.stale();
     if (!source.next || token === null || token === undefined) return;
     try {
       const found = await source.next(token);
       if (mine !== ticket) return;
+      shown = found;
       const piece = `“${short(payload.tokens[token], 14)}”`;
       columns.replaceChildren(
         side(`Instead of ${piece}`, found.before, token === 0 ? "The first token is given, not predicted." : "Not captured before this token."),

@@ -3,9 +3,11 @@
 //           rank: [int|null], entropy: [nats|null], alternatives: [[[piece, logprob], ...]|null]}; index = position.
 
 import { make, tip, choice, onWidth } from "./dom.js";
-import { visible, percent, nats, rank, whole } from "./data.js";
+import { visible, percent, nats, rank, whole, modelName } from "./data.js";
 import { onTheme } from "./theme.js";
 import { minimap } from "./minimap.js";
+import { actions, fileName } from "./actions.js";
+import { tokenTables, tokenArrays } from "./tables.js";
 
 const BLOCK = 128; // tokens a block; far blocks are skipped by the browser's layout
 const WINDOW = 4096; // more tokens than this: a line of all of them, and only a window around the selection in the page
@@ -62,9 +64,22 @@ export function draw(element, payload, options = {}) {
     for (const [i, span] of spans) paint(span, i);
     paintMap();
   };
+  const own = actions({
+    name: "tokens", title: "the tokens", body: element, repaint: paintMap,
+    tables: [["tokens", "every token with its probability"]],
+    at: () => ({ token: selected ?? 0 }),
+    words: () => ({
+      title: `Tokens, coloured by ${mode}`,
+      caption: `${modelName(payload.model)}, ${payload.tokens.length} tokens; ${MODES.find(([name]) => name === mode)[2]}. Underlined: generated.`,
+      file: fileName(payload, "tokens"),
+    }),
+    local: () => ({ tables: tokenTables(payload), arrays: tokenArrays(payload) }),
+  }, options.source);
   element.classList.add("wb-tokens");
   element.dataset.mode = mode;
-  element.replaceChildren(...(options.bar === false ? [] : [modeBar(mode, colour)]), strip);
+  const bar = options.bar === false ? null : modeBar(mode, colour);
+  if (bar) bar.append(own.element);
+  element.replaceChildren(...(bar ? [bar, own.note, strip] : [strip, make("div", { class: "wb-strip-foot" }, own.element), own.note]));
 
   function paint(span, i) {
     const value = strength(payload, i, mode);
