@@ -1,7 +1,6 @@
 """What capture costs at any length: time against a plain forward, peak memory, and decoding.
 
     python tests/benchmarks/capture.py --lengths 4096 8192 16384 --rounds 3 [--window 4096] [--shape 7b]
-    python tests/benchmarks/capture.py --only memory --lengths 4096 8192 16384 32768
     python tests/benchmarks/capture.py --only decoding
     python tests/benchmarks/capture.py --only peers --lengths 1024 2048
 
@@ -14,9 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
-import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from measuring import SEVEN_B, SMALL, bench_model, plain_forward, prompt_of
+from measuring import EVERYTHING, SEVEN_B, SMALL, bench_model, plain_forward, prompt_of
 from transformers import AutoModelForCausalLM
 
 import workbench as wb
@@ -36,9 +33,7 @@ from workbench.model import Model
 ROWS = wb.AttentionCapture(rows=slice(-16, None), pool=0, statistics=False)
 POOLED = wb.AttentionCapture(rows=None, statistics=False)
 SAMPLED = wb.AttentionCapture(rows=None, statistics=False, sample=8)
-EVERYTHING = wb.AttentionCapture(maximum=True)
-EVERYTHING_SAMPLED = wb.AttentionCapture(maximum=True, sample=8)
-LENS = wb.LensCapture(blocks=64)
+EVERYTHING_SAMPLED = wb.Capture(wb.AttentionCapture(maximum=True, sample=8), EVERYTHING.lens)
 
 
 def attention_only(attention: wb.AttentionCapture) -> wb.Capture:
@@ -51,12 +46,11 @@ CONFIGURATIONS: dict[str, tuple[wb.Capture, bool]] = {
     "pooled mean, PyTorch": (attention_only(POOLED), False),
     "pooled mean, compiled": (attention_only(POOLED), True),
     "pooled mean, sampled 8": (attention_only(SAMPLED), True),
-    "everything, PyTorch": (wb.Capture(EVERYTHING, LENS), False),
-    "everything, compiled": (wb.Capture(EVERYTHING, LENS), True),
-    "everything, sampled 8": (wb.Capture(EVERYTHING_SAMPLED, LENS), True),
+    "everything, PyTorch": (EVERYTHING, False),
+    "everything, compiled": (EVERYTHING, True),
+    "everything, sampled 8": (EVERYTHING_SAMPLED, True),
 }
-"""Name -> capture, and whether the compiled kernel may be used. Everything: last row, mean and largest maps, all head
-statistics, the lens of the last token and of 64 blocks of the prompt, and the cache."""
+"""Name -> capture, and whether the compiled kernel may be used."""
 
 
 @contextmanager
@@ -113,58 +107,6 @@ def time_table(options: argparse.Namespace) -> None:
               flush=True)  # fmt: skip
 
 
-def memory_table(options: argparse.Namespace) -> None:
-    """Each run in a process of its own: the peak of its resident memory over what it held before."""
-    print("\n**Peak memory beyond what the process held before** (MB), small shape, float32\n")
-    print("| tokens | plain | everything | of it results | predicted | everything beyond plain and results |")
-    print("|---|---|---|---|---|---|")
-    with TemporaryDirectory() as folder:
-        bench_model(Path(folder), options.window)
-        for tokens in options.lengths:
-            plain, full = (
-                json.loads(
-                    subprocess.run(
-                        [sys.executable, __file__, "--only", "peak", "--folder", folder, "--match", kind,
-                         "--lengths", str(tokens)], capture_output=True, text=True, check=True,
-                    ).stdout.splitlines()[-1]
-                )
-                for kind in ("plain", "everything")
-            )  # fmt: skip
-            beyond = full["peak"] - full["results"] - plain["peak"]
-            print(f"| {tokens} | {plain['peak']:.0f} | {full['peak']:.0f} | {full['results']:.0f} | "
-                  f"{full['predicted']:.0f} | {beyond:.0f} |", flush=True)  # fmt: skip
-
-
-def peak(options: argparse.Namespace) -> None:
-    """One run in this process; prints its peak in MB as JSON."""
-    tokens = options.lengths[0]
-    results, predicted = 0.0, 0.0
-    if options.match == ["plain"]:
-        module = AutoModelForCausalLM.from_pretrained(options.folder, attn_implementation="sdpa", dtype=torch.float32)
-        ids = [1, *torch.randint(300, 31000, (tokens - 1,), generator=torch.Generator().manual_seed(0)).tolist()]
-        work: Callable[[], Any] = plain_forward(module, ids)
-        plain_forward(module, ids[:64])()
-    else:
-        model = wb.load(options.folder)
-        prompt = prompt_of(model, tokens)
-        model.inspect(prompt_of(model, 64))
-        everything = wb.Capture(EVERYTHING, LENS)
-        predicted = everything.estimate(model, tokens).total / 1e6
-        work = lambda: model.inspect(prompt, everything)  # noqa: E731
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again here
-    before = _memory("VmRSS")
-    found = work()
-    if hasattr(found, "nbytes"):
-        results = found.nbytes / 1e6
-    print(json.dumps({"peak": _memory("VmHWM") - before, "results": results, "predicted": predicted}))
-
-
-def _memory(field: str) -> float:
-    """A figure of /proc/self/status in MB."""
-    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(field))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
 def decoding_table(options: argparse.Namespace) -> None:
     """Per new token at 4096 tokens of context, the reading of the prompt left out."""
     last = wb.AttentionCapture(rows="last", pool=0, statistics=False)
@@ -212,7 +154,7 @@ def peers_table(options: argparse.Namespace) -> None:
 
         size = sum(one.numel() * one.element_size() for one in whole().attentions) / 1e6
         forward = plain_forward(plain, ids)
-        captured = wb.Capture(EVERYTHING, LENS)
+        captured = EVERYTHING
         held = model.inspect(prompt, captured).nbytes / 1e6
         rounds = [
             (seconds(forward), seconds(whole), seconds(lambda p=prompt, c=captured: model.inspect(p, c)))  # type: ignore[misc]
@@ -232,11 +174,9 @@ def main() -> None:
     options.add_argument("--window", type=int)
     options.add_argument("--shape", choices=["small", "7b"], default="small")
     options.add_argument("--match", nargs="*", default=[], help="only configurations whose name contains one of these")
-    options.add_argument("--only", choices=["time", "memory", "decoding", "peers", "peak"], default="time")
-    options.add_argument("--folder", help=argparse.SUPPRESS)
+    options.add_argument("--only", choices=["time", "decoding", "peers"], default="time")
     wanted = options.parse_args()
-    tables = {"time": time_table, "memory": memory_table, "decoding": decoding_table, "peers": peers_table,
-              "peak": peak}  # fmt: skip
+    tables = {"time": time_table, "decoding": decoding_table, "peers": peers_table}
     tables[wanted.only](wanted)
 
 

@@ -40,6 +40,10 @@ def prompt_of(model: Model, tokens: int) -> EncodedPrompt:
     return EncodedPrompt(tuple(ids), ("",) * n, ("text",) * n, (None,) * n, (0,) * n, "", model.tokenizer.sha256)
 
 
+EVERYTHING = wb.Capture(wb.AttentionCapture(maximum=True), wb.LensCapture(blocks=64))
+"""Last row, mean and largest maps, all head statistics, the lens of the last token and of 64 blocks of the prompt, and
+the cache."""
+
 SMALL = {"hidden_size": 512, "intermediate_size": 1792, "num_hidden_layers": 8, "num_attention_heads": 8,
          "num_key_value_heads": 2, "head_dim": 64}  # fmt: skip
 SEVEN_B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 2, "num_attention_heads": 32,
