@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import CaptureError
-from workbench.views import attention, bundle, lens, next, open_run, snippets
+from workbench.comparison.comparison import Comparison
+from workbench.errors import CaptureError, ComparisonError
+from workbench.views import attention, bundle, difference, lens, next, open_run, snippets
 from workbench.views.actions import file_name
 from workbench.views.bundle import FOLDER
 
@@ -34,12 +35,18 @@ LENS_WINDOWS = 48
 """Windows of lens positions a report may hold, the last ones of the run first."""
 
 
-def write_html(inspections: Inspection | Sequence[Inspection], path: str | Path, title: str | None = None) -> Path:
-    """Write one page for one or several inspections and return its path; the file appears whole or not at all."""
+def write_html(
+    inspections: Inspection | Sequence[Inspection], path: str | Path, title: str | None = None,
+    comparison: Comparison | None = None,
+) -> Path:  # fmt: skip
+    """Write one page for one or several inspections and return its path; the file appears whole or not at all. Two of
+    them are compared on the page as well; ``comparison`` is theirs, where it is at hand or was measured."""
     found = list(inspections) if isinstance(inspections, Sequence) else [inspections]
     if not found:
         raise CaptureError("there is nothing to report on", expected="at least one inspection")
-    page = render(found, title or "What " + " and ".join(one.model["name"] for one in found) + " saw")
+    page = render(
+        found, comparison=comparison, title=title or "What " + " and ".join(one.model["name"] for one in found) + " saw"
+    )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -54,9 +61,23 @@ def write_html(inspections: Inspection | Sequence[Inspection], path: str | Path,
     return target
 
 
-def render(inspections: Sequence[Inspection], title: str) -> str:
+def render(inspections: Sequence[Inspection], title: str, comparison: Comparison | None = None) -> str:
     """The page as text. Token text and model names are data in it, never markup."""
-    return _page({"title": title, "runs": [_run(one, i) for i, one in enumerate(inspections)]})
+    runs = [_run(one, i) for i, one in enumerate(inspections)]
+    return _page({"title": title, "runs": runs, "difference": _difference(inspections, comparison)})
+
+
+def _difference(inspections: Sequence[Inspection], comparison: Comparison | None) -> dict[str, Any] | None:
+    """What `views.difference.pack_whole` says of two runs; None for another number of them, and for two whose ids mean
+    different tokens."""
+    if comparison is None and len(inspections) == 2:
+        try:
+            comparison = Comparison.of(inspections[0], inspections[1])
+        except ComparisonError:
+            return None
+    if comparison is None:
+        return None
+    return difference.pack_whole(comparison, "run0", "run1", _map_share(inspections[0]), SIDES)
 
 
 def panel_page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +36,8 @@ class Divergence:
     kl_ab = KL(a || b) = sum p_a (log p_a - log p_b) and kl_ba (n,), in nats, over the whole vocabulary in float64;
     entropy_a, entropy_b (n,) nats; logprob_a, logprob_b (n,) and rank_a, rank_b (n,) of the token that really came
     next, NaN and 0 after the last one. top_a and top_b (n, TOP): each model's best candidates; top_a_by_b: what model b
-    gives to those of a, log-probabilities in nats, and so on. ``by`` names the two models.
+    gives to those of a, log-probabilities in nats, and so on. ``pieces`` spells the candidates, ``by`` names the
+    models.
     """
 
     by: tuple[str, str]
@@ -55,6 +56,7 @@ class Divergence:
     top_b: np.ndarray
     top_b_by_a: np.ndarray
     top_b_by_b: np.ndarray
+    pieces: dict[int, str] = field(default_factory=dict, repr=False)
 
     def place(self, index: int) -> int | None:
         """Where the prediction of the token at ``index`` stands in the arrays; None when it was not measured."""
@@ -128,7 +130,9 @@ def measuring(
             parts.append(compared(logits_a, logits_b, torch.from_numpy(targets[part])))
         yield start + len(fed)
     arrays = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
-    return Divergence(by=(model_a.name, model_b.name), positions=wanted.astype(np.int32), **arrays)
+    known = np.unique(np.concatenate([arrays["top_a"].reshape(-1), arrays["top_b"].reshape(-1)])).tolist()
+    pieces = dict(zip(known, model_a.tokenizer.pieces(known), strict=True))
+    return Divergence((model_a.name, model_b.name), wanted.astype(np.int32), **arrays, pieces=pieces)
 
 
 def check(model_a: Model, model_b: Model, tokens: int) -> None:

@@ -131,7 +131,7 @@ def _sentence(
         )  # fmt: skip
     if kind == "same":
         said = before + f"The answers are the same, {agreed} {'token' if agreed == 1 else 'tokens'}"
-        return said + (f": “{text}”." if text else ".")
+        return said + (f": “{text}”" if text else "") + ("" if text[-1:] in ".!?…" and text else ".")
     start = f"Both begin “{text}”; then " if text else "The answers differ from the first token: "
     first, second = chosen
     if first is not None and second is not None:
@@ -176,8 +176,9 @@ def _crossed(called: tuple[str, str], first: Chosen, second: Chosen) -> str:
     told = []
     for i, other in ((0, second), (1, first)):
         if not math.isnan(other.logprob[i]):
-            bound = "at most " if other.at_most[i] else ""
-            told.append(f"{called[i]} gave {called[1 - i]}’s token p {bound}{probability(other.logprob[i])}")
+            p = probability(other.logprob[i])
+            bound = "at most " if other.at_most[i] and not p.startswith("under") else ""
+            told.append(f"{called[i]} gave {called[1 - i]}’s token p {bound}{p}")
     return f"; {', '.join(told)}" if told else ""
 
 

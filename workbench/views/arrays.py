@@ -30,6 +30,13 @@ def pack_exact_shares(values: np.ndarray, most_bytes: int = 256 * 1024) -> Packe
     return pack_array(np.rint(65535 * np.sqrt(np.clip(np.nan_to_num(values), 0.0, 1.0))), "uint16")
 
 
+def pack_signed_shares(values: np.ndarray) -> Packed:
+    """Differences of shares in [-1, 1] as uint8 u with difference = sign(v) v^2, v = (u - 128) / 127; 0 stays 0."""
+    known = np.clip(np.nan_to_num(values), -1.0, 1.0)
+    root = np.sign(known) * np.sqrt(np.abs(known))
+    return pack_array(128 + np.rint(127 * root), "uint8")
+
+
 def unpack_array(packed: Packed) -> np.ndarray:
     """The array of a packed one, as `data.js` would see it."""
     dtype = np.dtype(packed["dtype"]).newbyteorder("<")

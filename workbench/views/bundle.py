@@ -12,7 +12,9 @@ FOLDER = Path(__file__).parent
 MODULES = (
     *("theme", "dom", "data", "matrix", "files", "figure", "tables", "actions"),
     *("minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
-    *("coarse", "lens", "growth", "keyheads", "cache", "next", "inspector"),
+    *("coarse", "lens", "growth", "keyheads", "cache", "next"),
+    *("alignment", "sidebyside", "differenceattention", "differencelens", "differencenext", "differencecache"),
+    *("difference", "inspector"),
 )
 """In order of their imports: a module only imports from those before it."""
 

@@ -35,13 +35,7 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     if inspection.kv_cache is None:
         return found
     state = inspection.kv_cache
-    for name, variable in (
-        ("bytes", "bytes"),
-        ("logical", "logical_length"),
-        ("physical", "physical_length"),
-        ("evicted", "evicted"),
-    ):
-        found[name] = [int(value) for value in state[variable].values]
+    found |= counts(inspection)
     stride = -(-len(inspection.ids) // _COLUMNS)
     found["stride"] = stride
     for name in ("key_norm", "value_norm"):
@@ -49,6 +43,13 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     found["growth"] = _growth(state)
     found["read_by"] = _read_by(state)
     return found
+
+
+def counts(inspection: Inspection) -> dict[str, list[int]]:
+    """By layer: bytes held, tokens seen (logical), held (physical) and dropped (evicted)."""
+    assert inspection.kv_cache is not None
+    named = {"bytes": "bytes", "logical": "logical_length", "physical": "physical_length", "evicted": "evicted"}
+    return {name: [int(value) for value in inspection.kv_cache[variable].values] for name, variable in named.items()}
 
 
 def _growth(state: xr.Dataset) -> dict[str, Any] | None:

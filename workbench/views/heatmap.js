@@ -1,5 +1,6 @@
 // The large map of the attention view: one head (or the mean), the sliding window hatched, the selected token framed.
-// view: {payload, layer, head, token, hideSink, maximum} of the attention view.
+// view: {payload, layer, head, token, hideSink, maximum} of the attention view. A host that shows something else than shares passes
+// `kind`: {label, values(piece) -> Float32Array (q, k), reach(piece), caption(piece, headName), line(value) -> a line of the tooltip}.
 
 import { make, sized, tip } from "./dom.js";
 import { quoted, short, percent, whole } from "./data.js";
@@ -9,8 +10,8 @@ import { bitmap, matrix } from "./matrix.js";
 const LABELLED = 40; // up to this many tokens the map names its rows and columns
 
 /** A figure with the map; `view()` gives the attention view's state, `choose(query, key)` is called on a click. */
-export function heatmap(view, choose) {
-  const map = make("canvas", { class: "wb-map", role: "img", "aria-label": "Attention map of the chosen head: rows are reading tokens, columns the tokens they read" });
+export function heatmap(view, choose, kind = null) {
+  const map = make("canvas", { class: "wb-map", role: "img", "aria-label": `${kind ? kind.label : "Attention map of the chosen head"}: rows are reading tokens, columns the tokens they read` });
   const over = make("canvas", { class: "wb-over", "aria-hidden": "true" });
   const caption = make("figcaption");
   const element = make("figure", { class: "wb-figure wb-grow" }, make("div", { class: "wb-stack" }, map, over), caption);
@@ -30,16 +31,16 @@ export function heatmap(view, choose) {
     geometry = { left: margin, top: 2, side, rows: q, columns: k };
     const context = sized(map, width, side + (named ? 60 : 22));
     sized(over, width, side + (named ? 60 : 22));
-    values = matrix(packed, piece.scale, head, { hideSink, maximum: largest });
+    values = kind ? kind.values(piece) : matrix(packed, piece.scale, head, { hideSink, maximum: largest });
     context.fillStyle = color("well");
     context.fillRect(margin, 2, side, side);
-    context.drawImage(bitmap(values, q, k, side * (window.devicePixelRatio || 1)), margin, 2, side, side);
+    context.drawImage(bitmap(values, q, k, side * (window.devicePixelRatio || 1), kind ? kind.reach(piece) : 0), margin, 2, side, side);
     drawWindow(context, payload);
     context.fillStyle = color("muted");
     context.font = "11px system-ui, sans-serif";
     if (named) drawNames(context);
     else drawAxes(context, payload);
-    caption.textContent = describe(piece, headName);
+    caption.textContent = kind ? kind.caption(piece, headName) : describe(piece, headName);
     drawOver(null);
   }
 
@@ -170,7 +171,7 @@ export function heatmap(view, choose) {
     drawOver(cell);
     if (!cell || !values) return tip.hide();
     const share = values[cell.q * geometry.columns + cell.k];
-    tip.show(event.clientX, event.clientY, `${span(cell.q)} reads ${span(cell.k)}`, [[largest ? "largest share" : "share", `${percent(share)}`], "map values have 8 bits"]);
+    tip.show(event.clientX, event.clientY, `${span(cell.q)} reads ${span(cell.k)}`, [kind ? kind.line(share) : [largest ? "largest share" : "share", `${percent(share)}`], "map values have 8 bits"]);
   });
   over.addEventListener("pointerleave", () => { tip.hide(); drawOver(null); });
   over.addEventListener("click", (event) => {

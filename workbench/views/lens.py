@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.comparison.lens import settling
 from workbench.errors import CaptureError
 from workbench.views.arrays import Packed, number, pack_array
 
@@ -37,7 +38,8 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
 def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
     """The grid near position ``token``: at most 2 SPAN + 1 captured positions, layers from the last down.
 
-    rank counts from 1, 0 where no next token is known; entropy and kl in nats; shares are probabilities. ``overview``
+    rank counts from 1, 0 where no next token is known; entropy, kl and logprob, of the token that really came next, in
+    nats; shares are probabilities; settled is the layer from which on the best guess stays the output's. ``overview``
     is None where a coarse lens shows the whole run.
     """
     lens = inspection.lens
@@ -63,6 +65,8 @@ def pack_around(inspection: Inspection, token: int) -> dict[str, Any]:
         "rank": pack_array(np.where(targets[None] >= 0, part.target_rank.values, 0), "int32"),
         "entropy": pack_array(part.entropy.values, "float32"),
         "kl": pack_array(part.kl.values, "float32"),
+        "logprob": pack_array(part.target_logprob.values, "float32"),
+        "settled": [int(layer) for layer in settling(lens.isel(position=chosen)).values],
         "overview": _overview(inspection, rows, stride) if inspection.lens_blocks is None else None,
         "stride": stride,
     }

@@ -1,5 +1,6 @@
 // All heads of one layer on one canvas, their mean first; heads that are known by what they read carry their name.
-// view: {payload, layer, head, hideSink, maximum} of the attention view.
+// view: {payload, layer, head, hideSink, maximum} of the attention view. A host that shows something else than shares passes
+// `kind`: {values(piece, head) -> Float32Array (q, k), reach(piece), lines(piece, head) -> lines of the tooltip}.
 
 import { make, sized, tip } from "./dom.js";
 import { percent } from "./data.js";
@@ -40,7 +41,7 @@ export function namedHeads(payload, choose) {
 }
 
 /** A canvas of all heads; `view()` gives the attention view's state, `choose(head)` is called on a click or an arrow key. */
-export function mosaic(view, choose) {
+export function mosaic(view, choose, kind = null) {
   const canvas = make("canvas", { class: "wb-mosaic", tabindex: "0", role: "img", "aria-label": "All heads of this layer; arrow keys choose a head" });
   let tiles = null;
   let shown = null;
@@ -67,8 +68,8 @@ export function mosaic(view, choose) {
       const one = t - 1;
       context.fillStyle = color("well");
       context.fillRect(x, y + label, side, side);
-      const values = matrix(map, piece.scale, one, { hideSink, maximum: map === piece.max_map });
-      context.drawImage(bitmap(values, q, k, side * (window.devicePixelRatio || 1)), x, y + label, side, side);
+      const values = kind ? kind.values(piece, one) : matrix(map, piece.scale, one, { hideSink, maximum: map === piece.max_map });
+      context.drawImage(bitmap(values, q, k, side * (window.devicePixelRatio || 1), kind ? kind.reach(piece) : 0), x, y + label, side, side);
       const named = names.get(one);
       context.fillStyle = color(one === head ? "accent" : named ? "ink" : "muted");
       if (label) context.fillText(one < 0 ? (map === piece.max_map ? "all" : "mean") : named ? `${payload.head_names[one]} ${named[0]}` : `head ${payload.head_names[one]}`, x, y, side);
@@ -98,6 +99,7 @@ export function mosaic(view, choose) {
     const head = at(event);
     if (head === null || head < 0) return tip.hide();
     const { payload, layer } = view();
+    if (kind) return tip.show(event.clientX, event.clientY, `layer ${layer}, head ${payload.head_names[head]}`, kind.lines(shown, head));
     const named = namesOf(payload, layer).get(head);
     const lines = named ? [[`${named[0]} head`, percent(named[1])], `It ${KINDS[named[0]]}.`] : [];
     const of = (name) => (shown.statistics[name] || [])[head];

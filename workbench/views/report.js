@@ -1,6 +1,7 @@
 // The page of a self-contained report: token strips and the inspector over data that lies in the file itself.
 // Data: {title, facts: [[name, value]], runs: [{run, title, tone, text, open, layers: {layer: payload}, rows: {"token/layer": payload},
-//        lens: {span, windows: [payload]}, sides: {index: side}, provenance}]}. A map with one token a cell stands in for a row not kept.
+//        lens: {span, windows: [payload]}, sides: {index: side}, provenance}],
+//        difference: {open, layers: {layer: payload}, next: {"a" | "b": {index: payload}}} (difference.py) or null}. A map with one token a cell stands in for a row not kept.
 
 import { make, choice } from "./dom.js";
 import { whole } from "./data.js";
@@ -10,6 +11,7 @@ import { draw as drawAttention } from "./attention.js";
 import { draw as drawLens } from "./lens.js";
 import { draw as drawCache } from "./cache.js";
 import { draw as drawNext } from "./next.js";
+import { counterpart, places } from "./alignment.js";
 import { draw as drawInspector } from "./inspector.js";
 
 const PANELS = { tokens: [drawTokens, "Tokens"], attention: [drawAttention, "Attention"], lens: [drawLens, "Logit lens"], cache: [drawCache, "KV cache"], next: [drawNext, "Next token"] };
@@ -74,9 +76,15 @@ function pageOf(id, at) {
   return { name: `${title.replace(/[^\w.-]+/g, "-")}_token${at.token}.html`, html };
 }
 
-function sourceOf(runs) {
+function sourceOf(runs, difference = null) {
   const of = (id) => runs.find((run) => run.run === id);
+  const between = async (a, b, { part, layer, side, token }) => {
+    if (part === "open") return difference.open;
+    if (part === "layer") return difference.layers[layer] || { error: `Layer ${layer} is not in this file.` };
+    return { measured: difference.next[side][token] || null };
+  };
   return {
+    ...(difference ? { difference: between } : {}),
     open: async (id) => of(id).open,
     layer: async (id, layer) => of(id).layers[layer] || { error: `Layer ${layer} is not in this file.` },
     row: async (id, token, layer) => of(id).rows[`${token}/${layer}`] || fromMap(of(id), token, layer),
@@ -121,11 +129,18 @@ export function start(data, root) {
   const first = runs[0];
   const chosen = first.open.attention.prompt_length < first.open.tokens.tokens.length ? first.open.attention.prompt_length : first.open.tokens.tokens.length - 1;
   const strips = new Map();
-  const source = sourceOf(runs);
+  const source = sourceOf(runs, data.difference);
+  const pair = data.difference && data.difference.open;
   const left = make("div", { class: "wb-report-left" });
   const right = make("div", { class: "wb-card" });
   let inspector = null;
-  const tell = (selection) => { for (const strip of strips.values()) strip.select(selection); };
+  const tell = (selection) => {
+    const at = pair && selection.run ? places(pair, selection.run, selection.token) : [];
+    for (const [run, strip] of strips) {
+      strip.select(selection);
+      if (pair) strip.peer(run === selection.run ? null : at[run === pair.other ? 1 : 0]);
+    }
+  };
   for (const run of runs) {
     const strip = make("div");
     left.append(make("section", { class: "wb-card" },
@@ -137,5 +152,6 @@ export function start(data, root) {
     make("header", {}, make("h1", { text: data.title }), themeChoice()),
     make("main", {}, left, right),
     make("footer", { class: "wb-card" }, ...runs.map((run) => make("details", {}, make("summary", { text: `Where ${run.title} comes from` }), make("pre", { text: run.provenance }))))));
-  inspector = drawInspector(right, runs.map(({ run, title, tone }) => ({ run, title, tone })), { source, selection: { run: first.run, token: chosen, layer: null }, select: tell });
+  inspector = drawInspector(right, runs.map(({ run, title, tone }) => ({ run, title, tone })), { source, selection: { run: first.run, token: chosen, layer: null }, select: tell, preferred: (run, selection) => (pair ? counterpart(pair, run, selection) : selection.token) });
+  tell({ run: first.run, token: chosen });
 }

@@ -4,6 +4,10 @@
 const LIGHT = [[250, 250, 248], [219, 231, 240], [168, 201, 224], [104, 160, 201], [52, 112, 168], [24, 66, 121], [9, 28, 64]];
 const DARK = [[27, 30, 36], [27, 52, 88], [52, 84, 113], [93, 117, 121], [141, 150, 115], [197, 186, 96], [255, 235, 112]];
 
+// Orange to blue through the paper: apart for any colour vision, and nothing where there is no difference.
+const LIGHT_SIDES = [[122, 52, 4], [185, 92, 14], [229, 141, 46], [250, 202, 143], [250, 250, 248], [158, 203, 226], [74, 146, 196], [26, 96, 158], [7, 48, 92]];
+const DARK_SIDES = [[255, 205, 140], [236, 152, 66], [168, 100, 34], [84, 56, 33], [26, 29, 34], [28, 62, 90], [44, 112, 163], [92, 166, 219], [180, 222, 255]];
+
 const tables = new Map();
 
 function ramp(anchors) {
@@ -30,6 +34,26 @@ export function sequential() {
   const key = isDark() ? "dark" : "light";
   if (!tables.has(key)) tables.set(key, ramp(key === "dark" ? DARK : LIGHT));
   return tables.get(key);
+}
+
+/** 256 RGB triples from "more in the first" through "no difference" (128, the paper) to "more in the second". */
+export function diverging() {
+  const key = isDark() ? "dark sides" : "light sides";
+  if (!tables.has(key)) {
+    const anchors = isDark() ? DARK_SIDES : LIGHT_SIDES;
+    const table = ramp(anchors);
+    table.set(anchors[4], 3 * 128); // exactly the paper
+    tables.set(key, table);
+  }
+  return tables.get(key);
+}
+
+/** CSS colour and ink of a difference in units of the largest shown, [-1, 1], square-root scaled as the maps are. */
+export function tint(part) {
+  const table = diverging();
+  const i = 3 * (128 + Math.round(127 * Math.sign(part) * Math.sqrt(Math.min(1, Math.abs(part)))));
+  const luminance = 0.299 * table[i] + 0.587 * table[i + 1] + 0.114 * table[i + 2];
+  return { background: `rgb(${table[i]} ${table[i + 1]} ${table[i + 2]})`, color: luminance > 128 ? "#14171c" : "#ffffff" };
 }
 
 /** CSS colour of a share in [0, 1] on the sequential ramp, square-root scaled as the maps are. */

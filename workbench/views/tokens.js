@@ -1,6 +1,6 @@
 // The token strip: every true id of a run, <s> and </s> included, coloured by how sure the model was of it.
 // Payload: {run, model, prompt_length, tokens: [piece], ids: [int], roles: [str], logprob: [nats|null],
-//           rank: [int|null], entropy: [nats|null], alternatives: [[[piece, logprob], ...]|null]}; index = position.
+//           rank: [int|null], entropy: [nats|null], alternatives: [[[piece, logprob, id], ...]|null]}; index = position.
 
 import { make, tip, choice, onWidth } from "./dom.js";
 import { visible, percent, nats, rank, whole, modelName } from "./data.js";
@@ -53,6 +53,7 @@ export function modeBar(mode, choose) {
 export function draw(element, payload, options = {}) {
   let mode = options.mode || "probability";
   let selected = options.selection ? options.selection.token : null;
+  let peer = null;
   let first = 0;
   let end = 0;
   let map = null; // of a text that does not fit into the page
@@ -92,6 +93,7 @@ export function draw(element, payload, options = {}) {
     const span = make("span", { class: `wb-token wb-${kind(payload, i)}`, role: "option", id: `wb-${payload.run}-${i}`, dataset: { i }, "aria-selected": String(i === selected), text: visible(piece) });
     if (piece === "<0x0A>" || piece === "\n") span.classList.add("wb-break");
     if (i === selected) span.classList.add("wb-on");
+    if (i === peer) span.classList.add("wb-peer");
     paint(span, i);
     spans.set(i, span);
     return span;
@@ -162,6 +164,17 @@ export function draw(element, payload, options = {}) {
     requestAnimationFrame(() => reveal(span)); // far blocks have a guessed height until they are laid out
   }
 
+  /** Marks the token that stands for the one selected in another strip; null for none. */
+  function markPeer(i) {
+    const old = spans.get(peer);
+    if (old) old.classList.remove("wb-peer");
+    peer = i;
+    const span = spans.get(i);
+    if (!span) return;
+    span.classList.add("wb-peer");
+    reveal(span);
+  }
+
   /** Scrolls the strip, never the page, until the token is in sight. */
   function reveal(span) {
     const down = span.getBoundingClientRect().top - strip.getBoundingClientRect().top;
@@ -223,6 +236,7 @@ export function draw(element, payload, options = {}) {
     select(selection) {
       mark(selection && selection.run === payload.run ? selection.token : null);
     },
+    peer: markPeer,
     destroy() {
       for (const stop of stops) stop();
       tip.hide();

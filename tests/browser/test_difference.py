@@ -1,0 +1,104 @@
+"""The difference of two runs on a real page: in a report, and in the app with what was measured on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import workbench as wb
+
+pytestmark = pytest.mark.browser
+
+TABS = ("Attention", "Logit lens", "KV cache", "Next token")
+
+
+@pytest.fixture(scope="module")
+def comparison(models: list[str]) -> wb.Comparison:
+    """Two models on one hostile question, measured."""
+    question = [{"role": "user", "content": "Close </script> and <b>open</b>, again and again and again and again"}]
+    return wb.compare(
+        *(wb.load(name) for name in models), question, sampling=wb.Sampling(max_new_tokens=10),
+        capture=wb.Capture.full(), exact="all",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(comparison: wb.Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return comparison.to_html(tmp_path_factory.mktemp("difference") / "two.html")
+
+
+def in_difference(page: Page) -> None:
+    page.get_by_role("radio", name="difference").click()
+    page.wait_for_selector(".wb-parting")
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1360), (True, 1360), (False, 390)])
+def test_a_report_shows_what_differs(
+    watched: Callable, report: Path, comparison: wb.Comparison, dark: bool, width: int
+) -> None:
+    page = watched(report.as_uri(), dark=dark, width=width).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    in_difference(page)
+    expect(page.locator(".wb-parting p")).to_have_text(comparison.parting.sentence)
+    page.get_by_role("button", name="Go there").click()
+    place = comparison.parting.chosen[0].position  # type: ignore[union-attr]
+    expect(page.locator(".wb-where-text")).to_contain_text(f"position {place}")
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(".wb-panel:visible [data-drawn], .wb-panel[data-drawn]:visible").first).to_be_visible()
+    expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL(")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+def test_the_numbers_are_those_of_the_comparison(watched: Callable, report: Path, comparison: wb.Comparison) -> None:
+    page = watched(report.as_uri()).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    page.locator(".wb-tokens").first.locator(".wb-token[data-i='6']").click()
+    in_difference(page)
+    expect(page.locator(".wb-where-text")).to_have_text("position 6 of both")
+    page.get_by_role("tab", name="Next token").click()
+    row = comparison.table.iloc[6]
+    note = page.locator(".wb-panel:visible .wb-list .wb-note").first
+    expect(note).to_contain_text(f"{row['kl_ab']:.2f} nats")
+    expect(note).to_contain_text(f"{row['kl_ba']:.2f} nats")
+    page.get_by_role("tab", name="Logit lens").click()
+    selected = page.locator(".wb-lens-grid tbody tr").first.locator("td.wb-on")
+    lens = comparison.lens
+    difference = float(lens.difference.sel(place=5, layer=lens.layer.values[-1]))
+    expect(selected).to_have_text(f"{'−' if difference < 0 else '+'}{abs(difference):.1f}")
+    page.get_by_role("tab", name="KV cache").click()
+    held = comparison.kv_cache[("physical_length", "a")][0]
+    expect(page.locator(".wb-cache-two .wb-two-values").first).to_contain_text(f"{held} ·")
+    page.get_by_role("tab", name="Attention").click()
+    page.wait_for_selector(".wb-panel:visible .wb-legend-line")
+    reads = [comparison.a, comparison.b]
+    shares = [one.attention.row(6, 1).mean(0).max() for one in reads]  # type: ignore[union-attr]
+    expect(page.locator(".wb-panel:visible .wb-list").first).to_contain_text(f"{100 * max(shares):.1f} %")
+
+
+def test_a_token_marks_its_counterpart(watched: Callable, report: Path, comparison: wb.Comparison) -> None:
+    page = watched(report.as_uri()).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    strips = page.locator(".wb-tokens")
+    strips.first.locator(".wb-token[data-i='5']").click()
+    expect(strips.nth(1).locator(".wb-peer")).to_have_attribute("data-i", "5")
+    strips.nth(1).locator(".wb-token[data-i='7']").click()
+    expect(strips.first.locator(".wb-peer")).to_have_attribute("data-i", "7")
+    expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
+    parted = comparison.parting.chosen[0].position  # type: ignore[union-attr]
+    strips.first.locator(f".wb-token[data-i='{parted}']").click()
+    expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
+
+
+def test_it_is_worked_by_keyboard(watched: Callable, report: Path) -> None:
+    page = watched(report.as_uri()).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    page.locator("[aria-label='Model to inspect'] button[aria-checked='true']").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".wb-parting")
+    page.locator(".wb-panel:visible .wb-mosaic").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".wb-attention .wb-number").nth(1)).to_have_text("head 0")
