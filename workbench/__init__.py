@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.comparison.comparison import Comparison
     from workbench.errors import WorkbenchError
     from workbench.generation.decoding import Step
+    from workbench.generation.prefix import PrefixStore
     from workbench.generation.sampling import Sampling
     from workbench.inspection.inspection import Inspection
     from workbench.inspection.run import Run
@@ -29,6 +30,7 @@ _HOMES = {
     "open": ("workbench.inspection.storage", "open_inspection"),
     "Inspection": ("workbench.inspection.inspection", "Inspection"),
     "Run": ("workbench.inspection.run", "Run"),
+    "PrefixStore": ("workbench.generation.prefix", "PrefixStore"),
     "Step": ("workbench.generation.decoding", "Step"),
     "Sampling": ("workbench.generation.sampling", "Sampling"),
     "Capture": ("workbench.capture.request", "Capture"),
@@ -44,8 +46,8 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = ["AttentionCapture", "AttributionCapture", "Capture", "Comparison", "Conversation", "Inspection",
-           "LensCapture", "Model", "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "compare", "load",
-           "open"]  # fmt: skip
+           "LensCapture", "Model", "PrefixStore", "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "compare",
+           "load", "open"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from workbench.chat.encoding import EncodedPrompt, encode
 from workbench.errors import ContextLengthError, SamplingError
 from workbench.generation.beginning import beginning
 from workbench.generation.prefill import Progress, new_cache, prefill
+from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
@@ -104,6 +105,7 @@ class Model:
     def generate(
         self, prompt: Prompt, sampling: Sampling | None = None, capture: Capture | None = None,
         stop: threading.Event | None = None, progress: Progress | None = None, *, begin: Iterable[int] | None = None,
+        reuse: PrefixStore | None = None,
     ) -> Run:  # fmt: skip
         """A `Run`: iterate it for one Step a token; ``stop`` ends it before the next one. ``progress`` is told how many
         tokens of the prompt have been read, some 2000 at a time.
@@ -111,6 +113,9 @@ class Model:
         The reply begins with the token ids ``begin``, exactly as they are, and the model goes on from there: with the
         tokens it would have written behind them by itself. They count as tokens of the reply, each with its Step, which
         says ``given``.
+
+        ``reuse`` keeps the caches of earlier turns: only what is new is read, and the result says how many tokens were
+        not (``reused_tokens``).
 
         A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits,
         or not all of ``begin``; SamplingError for settings or ids that are impossible, an end token among ``begin``.
@@ -127,7 +132,9 @@ class Model:
         given = beginning(begin, self.loaded, encoded, sampling)
         if sampling.max_new_tokens > room:
             sampling = Sampling(**{**vars(sampling), "max_new_tokens": room})
-        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress, given)
+        if reuse is not None and not isinstance(reuse, PrefixStore):
+            raise SamplingError(f"reuse is a {type(reuse).__name__}", expected="a PrefixStore()")
+        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress, given, reuse)
 
     def _fits(self, prompt: EncodedPrompt, new: int) -> int:
         """How many tokens the context has left after ``prompt``."""

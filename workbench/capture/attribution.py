@@ -83,6 +83,14 @@ class AttributionRecorder:
         """Tell the tokens about to be fed."""
         self._reading.read(ids)
 
+    def resume(self, ids: list[int]) -> None:
+        """``ids`` were fed to an earlier run, which this one goes on from."""
+        self._reading.resume(ids)
+
+    def wants_among(self, tokens: int) -> bool:
+        """Whether a position of the first ``tokens`` is wanted."""
+        return bool(self._reading.among(0, tokens))
+
     @property
     def looks(self) -> bool:
         """Whether this forward has a wanted position."""

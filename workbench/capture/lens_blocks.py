@@ -38,6 +38,17 @@ def spread(tokens: int, size: int, per_block: int) -> set[int]:
     return found
 
 
+def nested_spread(tokens: int, size: int, per_block: int) -> set[int]:
+    """As `spread`, but the ends of the equal parts, also of a last block that the text does not fill: those of blocks
+    twice as large are among them, so a text that grows has been read where its larger blocks need it.
+
+    >>> sorted(nested_spread(20, 8, 2)), sorted(nested_spread(20, 16, 2))
+    ([3, 7, 11, 15, 19, 23], [7, 15, 23, 31])
+    """
+    few = min(per_block, size)
+    return {start + (i + 1) * size // few - 1 for start in range(0, tokens, size) for i in range(few)}
+
+
 def in_blocks(lens: LensResult, size: int, tokens: int) -> LensBlocks:
     """The lens of the positions read, summed up by blocks of ``size``, which cover ``tokens``. A position whose next
     token is not known, the last of a text, is left out."""

@@ -17,6 +17,15 @@ def block_size(tokens: int, pool: int) -> int:
     return max(1, -(-tokens // max(1, pool)))
 
 
+def growing_block_size(tokens: int, pool: int) -> int:
+    """As `block_size`, but a power of two: when a text grows, its blocks stay as they are or merge whole.
+
+    >>> [growing_block_size(tokens, 256) for tokens in (256, 257, 600, 2048)]
+    [1, 2, 4, 8]
+    """
+    return 1 << (block_size(tokens, pool) - 1).bit_length()
+
+
 def choose(wanted: Choice, size: int, noun: str) -> list[int]:
     """The chosen indices of ``size`` layers or heads, ascending; CaptureError when one does not exist."""
     if isinstance(wanted, str):
@@ -112,8 +121,16 @@ class Reading:
         """``ids`` are about to be fed."""
         span = range(len(self.ids), len(self.ids) + len(ids))
         self.ids.extend(ids)
-        self.at = [position for position in span if self._wants(position)]
+        self.at = self.among(span.start, span.stop)
         self.rows = slice(None) if len(self.at) == len(span) else [position - span.start for position in self.at]
+
+    def among(self, first: int, end: int) -> list[int]:
+        """The wanted positions of ``first`` to ``end`` - 1."""
+        return [position for position in range(first, end) if self._wants(position)]
+
+    def resume(self, ids: list[int]) -> None:
+        """``ids`` were fed to an earlier run; what is fed next follows them."""
+        self.ids = list(ids)
 
     def chose(self, token: int) -> None:
         """The last token generated, which is never fed: it follows the last position read."""

@@ -12,10 +12,11 @@ from transformers import Cache
 
 from workbench.capture.attention import AttentionRecorder, AttentionResult
 from workbench.capture.attribution import AttributionRecorder, AttributionResult
+from workbench.capture.kept import KeptAttention, KeptLens, KeptRecording, resume, serves
 from workbench.capture.kv_cache import Growth, KVCacheResult, measure
 from workbench.capture.lens import LensRecorder, LensResult
-from workbench.capture.lens_blocks import LensBlocks, in_blocks, spread
-from workbench.capture.positions import Reading, block_size
+from workbench.capture.lens_blocks import LensBlocks, in_blocks, nested_spread, spread
+from workbench.capture.positions import Reading, block_size, growing_block_size
 from workbench.capture.request import Capture
 from workbench.capture.tuned_lens import Origin, TunedLens
 from workbench.errors import CaptureError
@@ -58,10 +59,13 @@ class Recording:
 
     While decoding, queries are only set aside; their rows, maps and statistics are worked out for some 30 tokens at
     once. The order of calls is: `before` each forward, `after` it, and `finish` once. ``origin`` says whose weights the
-    module holds; a tuned lens is checked against it.
+    module holds; a tuned lens is checked against it. One that ``grows`` has blocks of which a later, longer recording
+    can be made (`keep`, `resume`).
     """
 
-    def __init__(self, capture: Capture, module: Any, prompt: int, total: int, origin: Origin | None = None) -> None:
+    def __init__(
+        self, capture: Capture, module: Any, prompt: int, total: int, origin: Origin | None = None, grows: bool = False
+    ) -> None:
         config = module.config
         if not isinstance(capture, Capture):
             raise CaptureError(
@@ -79,7 +83,7 @@ class Recording:
             reach = wanted.reach or window or max(1, config.max_position_embeddings // 8)
             self._attention = AttentionRecorder(
                 wanted, config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads,
-                prompt, total, reach,
+                prompt, total, reach, growing_block_size(total, wanted.pool or 256) if grows else None,
             )  # fmt: skip
         readers = (config.num_hidden_layers, module.model.norm, module.lm_head)
         if (lens := capture.lens) is not None:
@@ -89,8 +93,8 @@ class Recording:
                 lens.translators.check(origin)
             self._lens = LensRecorder(lens, Reading.of(lens.positions, prompt), *readers)
             if lens.blocks:
-                self._block = block_size(total, lens.blocks)
-                read = Reading(spread(total, self._block, lens.per_block))
+                self._block = (growing_block_size if grows else block_size)(total, lens.blocks)
+                read = Reading((nested_spread if grows else spread)(total, self._block, lens.per_block))
                 self._blocks = LensRecorder(replace(lens, top_k=1), read, *readers)
         if (explained := capture.attribution) is not None:
             self._attribution = AttributionRecorder(
@@ -195,6 +199,36 @@ class Recording:
             )
         self._pending.clear()
         self._steps = 0
+
+    @torch.inference_mode()
+    def keep(self, follows: int) -> KeptRecording:
+        """What has been recorded of the tokens read so far, behind which ``follows`` stands. The recording goes on."""
+        if self._attention:
+            self._attention.know([follows], self._read)
+        if self._steps:
+            self._flush()
+        return KeptRecording(
+            self._read,
+            KeptAttention.of(self._attention, self._read) if self._attention else None,
+            KeptLens.of(self._lens) if self._lens else None,
+            KeptLens.of(self._blocks) if self._blocks else None,
+        )
+
+    def can_resume(self, kept: KeptRecording) -> bool:
+        """Whether this recording, which has seen nothing yet, comes out the same when it goes on from ``kept``."""
+        explained = self._attribution.wants_among(kept.tokens) if self._attribution else False
+        return not explained and all(serves(part, own, kept.tokens) for part, own in self._parts(kept))
+
+    def resume(self, kept: KeptRecording, ids: list[int]) -> None:
+        """Go on behind ``ids``, the tokens of ``kept``, as if they had been fed here."""
+        self._read = len(ids)
+        for reader in self._readers:
+            reader.resume(ids)
+        for part, own in self._parts(kept):
+            resume(part, own, ids)
+
+    def _parts(self, kept: KeptRecording) -> list[tuple[KeptAttention | KeptLens | None, Any]]:
+        return [(kept.attention, self._attention), (kept.lens, self._lens), (kept.blocks, self._blocks)]
 
     @torch.inference_mode()
     def finish(self, cache: Cache | None, last: int | None = None) -> Captured:

@@ -16,6 +16,7 @@ from workbench.capture.lens import top_k_blocked
 from workbench.capture.recording import Recording, StepCapture
 from workbench.generation.beginning import end_tokens
 from workbench.generation.prefill import CHUNK, Progress, forward, forward_rows, new_cache, prefill
+from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.models.tokenizer import TextStream, Tokenizer
 
@@ -69,13 +70,14 @@ class Decoding:
         self, module: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling,
         recording: Recording | None = None, stop: threading.Event | None = None, chunk: int = CHUNK,
         continues: bool = False, progress: Progress | None = None, begin: Sequence[int] = (),
+        store: PrefixStore | None = None,
     ) -> None:  # fmt: skip
         self.module, self.tokenizer, self.sampling = module, tokenizer, sampling
         self.recording, self.chunk, self.continues = recording, chunk, continues
-        self.progress, self.begin = progress, list(begin)
+        self.progress, self.begin, self.store = progress, list(begin), store
         self.stop = stop or threading.Event()
         self.prompt_length, self.ids, self.cache = len(prompt), list(prompt), new_cache(module)
-        self.text, self._read = "", 0
+        self.text, self.reused, self._read = "", 0, 0
         self.finish_reason: FinishReason | None = None
         self.seconds = {"prefill": 0.0, "decode": 0.0}
 
@@ -131,7 +133,7 @@ class Decoding:
     def _logits(self) -> Iterator[Tensor]:
         """Float32 logits (vocabulary,) that choose each token of the reply in turn, until the stop event is set."""
         module, cache, recording = self.module, self.cache, self.recording
-        logits = prefill(module, self.ids, cache, recording, self.chunk, self.stop, self.progress)
+        logits = self._prefill()
         if logits is None:
             return
         self._read = self.prompt_length
@@ -148,6 +150,33 @@ class Decoding:
         while not self.stop.is_set():
             self._read += 1
             yield forward(module, self.ids[-1:], cache, recording)
+
+    def _prefill(self) -> Tensor | None:
+        """Logits behind the prompt, of which only what no kept cache has read is read; None when stopped before."""
+        module, store, stop = self.module, self.store, self.stop
+        if store is None:
+            return prefill(module, self.ids, self.cache, self.recording, self.chunk, stop, self.progress)
+        if stop.is_set():
+            return None
+        self.reused = store.resume(module, self.ids, self.cache, self.recording)
+        rest = self.ids[self.reused :]
+        if self.recording is not None:
+            self.recording.expect(rest)
+        # The last token is fed alone: whoever asks the same again needs its logits, and can go on before it.
+        for start in range(self.reused, self.prompt_length - 1, self.chunk):
+            read = min(start + self.chunk, self.prompt_length - 1)
+            forward(module, self.ids[start:read], self.cache, self.recording)
+            store.keep(module, self.ids[:read], self.ids[read], self.cache, self.recording)
+            if self.progress is not None:
+                self.progress(read)
+            if stop.is_set():
+                return None
+        return forward(module, self.ids[-1:], self.cache, self.recording)
+
+    def keep(self) -> None:
+        """Keep the cache of a reply that has ended for the next turn, where there is a store."""
+        if self.store is not None and self._read + 1 == len(self.ids) > self.prompt_length:
+            self.store.keep(self.module, self.ids[:-1], self.ids[-1], self.cache, self.recording)
 
     @property
     def ahead(self) -> int:

@@ -12,6 +12,7 @@ from workbench.chat.encoding import EncodedPrompt
 from workbench.errors import WorkbenchError
 from workbench.generation.decoding import Decoding, Step
 from workbench.generation.prefill import Progress
+from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
@@ -25,12 +26,15 @@ class Run:
     def __init__(
         self, model: LoadedModel, prompt: EncodedPrompt, sampling: Sampling, capture: Capture,
         stop: threading.Event | None = None, progress: Progress | None = None, begin: tuple[int, ...] = (),
+        reuse: PrefixStore | None = None,
     ) -> None:  # fmt: skip
         total = len(prompt.ids) + sampling.max_new_tokens
-        self._recording = Recording(capture, model.module, len(prompt.ids), total, model)
+        self._recording = Recording(
+            capture, model.module, len(prompt.ids), total, model, grows=reuse is not None
+        )  # fmt: skip
         self._decoding = Decoding(
             model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop,
-            continues=prompt.roles[-1] == "text", progress=progress, begin=begin,
+            continues=prompt.roles[-1] == "text", progress=progress, begin=begin, store=reuse,
         )  # fmt: skip
         self._model, self._capture = model, capture
         self.prompt, self.sampling, self.stop = prompt, sampling, self._decoding.stop
@@ -38,6 +42,7 @@ class Run:
         self._iterator = self._decoding.steps()
         self._inspection: Inspection | None = None
         self._failure: str | None = None
+        self._kept = False
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -46,6 +51,7 @@ class Run:
         try:
             step = next(self._iterator)
         except StopIteration:
+            self._keep()
             raise
         except BaseException as error:
             if getgeneratorstate(self._iterator) == GEN_CLOSED:
@@ -83,6 +89,18 @@ class Run:
         self._iterator.close()
         if self._decoding.finish_reason is None:
             self._decoding.finish_reason = "stopped"
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep the cache for the next turn, once, and before the recording is finished."""
+        if not self._kept and self._failure is None and self._inspection is None:
+            self._decoding.keep()
+        self._kept = True
+
+    @property
+    def reused_tokens(self) -> int:
+        """How many tokens of the prompt came from a kept cache and were not read again."""
+        return self._decoding.reused
 
     @property
     def inspection(self) -> Inspection:
@@ -106,7 +124,9 @@ class Run:
         decoding = self._decoding
         last = self.steps[-1].token_id if self.steps else None
         captured = self._recording.finish(decoding.cache, last)
+        self._keep()  # a loop that was left at the last step
         settings = {"sampling": as_settings(self.sampling), "given": sum(step.given for step in self.steps)}
+        settings["reused_tokens"] = self.reused_tokens
         return assemble(
             self._model, self.prompt, self.steps, captured, self._capture, settings,
             decoding.seconds | {"tokens_per_second": self.tokens_per_second}, decoding.finish_reason,
