@@ -26,7 +26,7 @@ _SLICE = re.compile(r"slice\((-?\d{1,9}|None), (-?\d{1,9}|None), (-?\d{1,9}|None
 def code(inspection: Inspection, panel: str, token: int, layer: int = 0, head: int | None = None) -> str:
     """A program that ends with what ``panel`` shows of ``token``; ``head`` is its number in the model, None for the
     mean of all heads. It defines model, found and what `ending` says. Raises CaptureError for another panel."""
-    rows, span = row_source(inspection, token), _span(inspection, token)
+    rows, span = row_source(inspection, token), lens_span(inspection, token)
     return f"{beginning(inspection)}\n{ending(panel, token, layer, head, rows, span)}"
 
 
@@ -160,7 +160,7 @@ def _lines(*lines: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _span(inspection: Inspection, token: int) -> tuple[int, int]:
+def lens_span(inspection: Inspection, token: int) -> tuple[int, int]:
     """First and last position of the lens grid around ``token``."""
     if inspection.lens is None or not inspection.lens.sizes["position"]:
         return token, token

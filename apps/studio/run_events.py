@@ -1,0 +1,147 @@
+"""What the Runs page asks of the server: the list, a file taken away, a file brought in, a run deleted."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import workbench as wb
+from apps.studio.looking import looked
+from apps.studio.run_facts import RunFacts
+from apps.studio.runs import Kept, RunStore
+from workbench.errors import FileFormatError, WorkbenchError
+from workbench.report import write_html
+from workbench.views import snippets
+from workbench.views.actions import file_name
+from workbench.views.notebook import notebook
+
+LARGEST_FILE = 512 * 2**20
+"""Bytes of a file that a visitor may open."""
+LASTING = 15 * 60.0
+"""Seconds that an exported file can be fetched."""
+FORMATS = {"inspection": "inspection", "html": "html", "py": "py", "ipynb": "ipynb"}
+
+Answer = dict[str, Any]
+
+
+class RunEvents:
+    """The Runs page of one served app. Every answer is JSON; what goes wrong is {"error": sentence}."""
+
+    def __init__(self, runs: RunStore, folder: Path) -> None:
+        """``folder`` is where the server keeps uploads and whence it serves files."""
+        self.runs, self.folder = runs, folder.resolve()
+
+    def listed(self, request: Any) -> Answer:
+        """{"runs", "gone", "next", "each", "held"} of the tab {"tab": key}; see `runs.Shelved`."""
+        shelf = self.runs.shelf(_tab(request))
+        return {
+            "runs": [kept.as_json() for kept in shelf.runs],
+            "gone": [facts.as_json() for facts in shelf.gone],
+            "next": shelf.next,
+            "each": self.runs.each,
+            "held": sum(kept.facts.bytes for kept in shelf.runs if kept.owner),
+        }
+
+    def seen(self, request: Any) -> Answer:
+        """The visitor knows which runs went."""
+        self.runs.acknowledge(_tab(request))
+        return {}
+
+    def answer(self, request: Any) -> Answer:
+        """What a view asks of a run."""
+        try:
+            run = request.get("run") if isinstance(request, dict) else None
+            return looked(self.runs.get(run), str(run), request)
+        except WorkbenchError as error:
+            return {"error": str(error)}
+
+    def remove(self, request: Any) -> Answer:
+        try:
+            self.runs.remove(_of(request, "run"), _tab(request))
+            return {}
+        except WorkbenchError as error:
+            return {"error": str(error)}
+
+    def export(self, request: Any) -> Answer:
+        """{"path", "name"} of a file of {"run" or "runs", "format"}, which is served for a while."""
+        try:
+            kind, names = str(_of(request, "format")), _of(request, "runs") or [_of(request, "run")]
+            if kind not in FORMATS or not isinstance(names, list) or not 1 <= len(names) <= 2:
+                raise WorkbenchError(f"There is no export {kind[:20]!r}", expected=", ".join(FORMATS))
+            return self._written([self.runs.kept(name) for name in names], kind)
+        except WorkbenchError as error:
+            return {"error": str(error)}
+        except OSError as error:
+            return {"error": f"The file could not be written ({error.strerror}). Try again later."}
+
+    def open(self, request: Any) -> Answer:
+        """Keep the inspection in the file uploaded to {"path"}, and delete the upload; {"run"} or {"error"}."""
+        try:
+            path = self._uploaded(_of(request, "path"))
+        except WorkbenchError as error:
+            return {"error": str(error)}
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise FileFormatError("The file is too large", expected=f"at most {LARGEST_FILE // 2**20} MiB here")
+            if not (tab := _tab(request)):
+                raise WorkbenchError("This tab has no key", remedy="Reload the page")
+            return {"run": self.runs.add(wb.open(path), tab, "file")}
+        except WorkbenchError as error:
+            return {"error": str(error)}
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _uploaded(self, given: Any) -> Path:
+        """The path of an upload, which lies in a folder of its own below the server's; nothing else may be named."""
+        path = Path(given).resolve() if isinstance(given, str) and "\0" not in given else None
+        if path is None or not path.is_relative_to(self.folder) or not path.is_file():
+            raise FileFormatError("No file has arrived", remedy="Choose it again")
+        return path
+
+    def _written(self, kept: list[Kept], kind: str) -> Answer:
+        exports = self.folder / "exports"
+        exports.mkdir(parents=True, exist_ok=True)
+        for old in exports.iterdir():
+            if time.time() - old.stat().st_mtime > LASTING:
+                shutil.rmtree(old, ignore_errors=True)
+        inspection = kept[0].inspection
+        name = file_name(inspection, "run", len(inspection.ids), FORMATS[kind]).replace("token", "tokens")
+        target = Path(tempfile.mkdtemp(prefix=secrets.token_urlsafe(12), dir=exports)) / name
+        if kind == "inspection":
+            inspection.save(target)
+        elif kind == "html":
+            write_html([one.inspection for one in kept], target)
+        else:
+            text = notebook(inspection) if kind == "ipynb" else program(inspection)
+            target.write_text(text, encoding="utf-8")
+        return {"path": str(target), "name": name}
+
+
+def program(inspection: wb.Inspection) -> str:
+    """A Python program that makes the run again and shows the attention of the first generated token."""
+    token = min(int(inspection.prompt_length), len(inspection.ids) - 1)
+    if inspection.attention is None:
+        return snippets.code(inspection, "tokens", token)
+    return snippets.code(inspection, "attention", token, int(inspection.model["layers"]) // 2)
+
+
+def lost(gone: list[RunFacts]) -> str:
+    """One sentence about runs that had to go, "" for none."""
+    if not gone:
+        return ""
+    rest = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+    return f"The run “{gone[0].question}” ({gone[0].model}){rest} had to make room and can no longer be opened."
+
+
+def _of(request: Any, name: str) -> Any:
+    return request.get(name) if isinstance(request, dict) else None
+
+
+def _tab(request: Any) -> str:
+    """The visitor's key; "" (nobody's) for anything else."""
+    tab = _of(request, "tab")
+    return tab if isinstance(tab, str) and 20 <= len(tab) <= 64 else ""
