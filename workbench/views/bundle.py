@@ -14,7 +14,7 @@ MODULES = (
     *("minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
     *("coarse", "lens", "growth", "keyheads", "cache", "next"),
     *("alignment", "sidebyside", "differenceattention", "differencelens", "differencenext", "differencecache"),
-    *("difference", "inspector"),
+    *("difference", "inspector", "gridcell", "grid"),
 )
 """In order of their imports: a module only imports from those before it."""
 
