@@ -65,6 +65,7 @@ class PrefixStore:
     def __init__(self, most_bytes: int = 512 * 2**20) -> None:
         self.most_bytes = most_bytes
         self._kept: list[Prefix] = []  # the least recently used first
+        self._held = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -73,13 +74,12 @@ class PrefixStore:
     @property
     def nbytes(self) -> int:
         """Bytes of memory held, what several caches share counted once."""
-        with self._lock:
-            return _held(self._kept)
+        return self._held
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._kept.clear()
+            self._kept, self._held = [], 0
 
     def resume(self, module: Any, ids: Sequence[int], cache: Cache, recording: Recording | None) -> int:
         """Fill the empty ``cache`` and ``recording`` with the longest fitting prefix of ``ids``; its length in tokens,
@@ -124,8 +124,10 @@ class PrefixStore:
         with self._lock:
             others = [one for one in self._kept if (one.model, one.ids, one.follows) != (new.model, new.ids, follows)]
             self._kept = [_sharing(one, new) for one in others] + [new]
-            while self._kept and _held(self._kept) > self.most_bytes:
+            self._held = _held(self._kept)
+            while self._held > self.most_bytes:
                 del self._kept[0]
+                self._held = _held(self._kept)
 
 
 def _identity(module: Any) -> tuple[Any, ...]:
