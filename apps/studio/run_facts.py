@@ -9,7 +9,7 @@ from typing import Any
 
 import workbench as wb
 
-QUESTION, REPLY = 160, 90
+QUESTION, REPLY = 124, 90
 """Characters of a question and of a reply that a list shows."""
 
 

@@ -57,5 +57,6 @@ def studio_theme() -> gr.themes.Base:
 
 
 def page_css() -> str:
-    """The page's own style sheet."""
-    return (Path(__file__).parent / "studio.css").read_text(encoding="utf-8")
+    """The pages' own style sheets."""
+    folder = Path(__file__).parent
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in ("studio.css", "runs.css"))
