@@ -84,6 +84,8 @@ def test_what_cannot_be_measured_is_refused(
         measure(*models, [])
     with pytest.raises(WorkbenchError, match="No position"):
         measure(*models, [1, 2], [])
+    with pytest.raises(ComparisonError, match="no token 32000"):
+        measure(*models, [1, 32000])
     other = wb.load(str(tiny_checkpoint(seed=2)))
     other.loaded.tokenizer = type("Other", (), {"sha256": "other"})()  # type: ignore[assignment]
     with pytest.raises(ComparisonError, match="different tokenizers"):

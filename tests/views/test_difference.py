@@ -103,7 +103,9 @@ def test_exact_predictions_hold_both_models(measured: wb.Comparison) -> None:
 
 
 def test_requests_are_answered_or_refused_in_a_sentence(measured: wb.Comparison) -> None:
-    assert answer_pair(measured, "r", "s", {"part": "open"})["measured"] is True
+    opened = answer_pair(measured, "r", "s", {"part": "open"})
+    assert opened["measured"] is True
+    assert answer_pair(measured, "r", "s", {"part": "aligned"}).items() <= opened.items()
     assert answer_pair(measured, "r", "s", {"part": "layer", "layer": 0})["layer"] == 0
     assert answer_pair(measured, "r", "s", {"part": "next", "side": "a", "token": 10})["measured"]["kl"]
     for request in ({}, {"part": "layer", "layer": 9}, {"part": "next", "side": "c", "token": 1},

@@ -111,6 +111,8 @@ def measuring(
     """`measure` in steps: yields how many tokens both models have read, and returns the result."""
     ids = [int(token) for token in ids]
     check(model_a, model_b, len(ids))
+    if wrong := [token for token in ids if not 0 <= token < model_a.vocab_size]:
+        raise ComparisonError(f"There is no token {wrong[0]}", expected=f"ids of 0 to {model_a.vocab_size - 1}")
     picked = choose(positions, len(ids), "position")
     some(picked, "position", "exact")
     wanted = np.array(picked, np.int64)

@@ -27,17 +27,12 @@ def pack(comparison: Comparison, run: str = "", other: str = "", most_bytes: int
     cache: what each layer holds in both, or None. lens and attention carry a ``note`` where they cannot be compared.
     """
     a, b = comparison.a, comparison.b
-    common = comparison.alignment.common
     part = comparison.parting
     return {
-        "run": run,
-        "other": other,
+        **pack_alignment(comparison, run, other),
         "titles": list(names(a, b)),
-        "lengths": [len(a.ids), len(b.ids)],
         "prompt_lengths": [a.prompt_length, b.prompt_length],
-        "tokens": [list(a.tokens), list(b.tokens[common:])],
-        "common": common,
-        "pairs": pack_array(comparison.alignment.pairs, "int32"),
+        "tokens": [list(a.tokens), list(b.tokens[comparison.alignment.common :])],
         "parting": {
             "kind": part.kind,
             "sentence": part.sentence,
@@ -47,6 +42,18 @@ def pack(comparison: Comparison, run: str = "", other: str = "", most_bytes: int
         "lens": {"note": _lens_note(comparison)},
         "cache": _cache(a, b),
         "measured": comparison.measured is not None,
+    }
+
+
+def pack_alignment(comparison: Comparison, run: str = "", other: str = "") -> dict[str, Any]:
+    """How the tokens of the two texts belong together, all that `alignment.js` needs to find a counterpart."""
+    found = comparison.alignment
+    return {
+        "run": run,
+        "other": other,
+        "lengths": list(found.lengths),
+        "common": found.common,
+        "pairs": pack_array(found.pairs, "int32"),
     }
 
 
@@ -130,9 +137,11 @@ def pack_whole(
 
 
 def answer_pair(comparison: Comparison, run: str, other: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The payload for a ``request`` {"kind": "difference", "part": "open" | "layer" | "next", "layer", "side",
-    "token"}. Raises a WorkbenchError, in a sentence, for what does not exist."""
+    """The payload for a ``request`` {"part": "aligned" | "open" | "layer" | "next", "layer", "side", "token"}. Raises a
+    WorkbenchError, in a sentence, for what does not exist."""
     part = request.get("part")
+    if part == "aligned":
+        return pack_alignment(comparison, run, other)
     if part == "open":
         return pack(comparison, run, other)
     if part == "layer":
@@ -140,7 +149,9 @@ def answer_pair(comparison: Comparison, run: str, other: str, request: dict[str,
     if part == "next" and (side := request.get("side")) in SIDES:
         length = len((comparison.a if side == "a" else comparison.b).ids)
         return {"measured": pack_next(comparison, side, _whole(request, "token", length + 1))}
-    raise WorkbenchError(f"a view asked for {str(part)[:40]!r} of a difference", expected="open, layer or next")
+    raise WorkbenchError(
+        f"a view asked for {str(part)[:40]!r} of a difference", expected="aligned, open, layer or next"
+    )
 
 
 def _attention(comparison: Comparison, most_bytes: int) -> dict[str, Any]:
