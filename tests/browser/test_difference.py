@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import workbench as wb
+from workbench.comparison import divergence
+from workbench.comparison.divergence import compared
 
 pytestmark = pytest.mark.browser
 
@@ -89,7 +92,12 @@ def test_a_token_marks_its_counterpart(watched: Callable, report: Path, comparis
     expect(strips.first.locator(".wb-peer")).to_have_attribute("data-i", "7")
     expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
     parted = comparison.parting.chosen[0].position  # type: ignore[union-attr]
-    strips.first.locator(f".wb-token[data-i='{parted}']").click()
+    in_difference(page)
+    page.get_by_role("button", name="Go there").click()
+    expect(strips.first.locator(".wb-on")).to_have_attribute("data-i", str(parted))
+    expect(strips.nth(1).locator(".wb-peer")).to_have_attribute("data-i", str(parted))
+    alone = next(i for i in range(parted + 1, len(comparison.a.ids)) if comparison.alignment.counterpart(i) is None)
+    strips.first.locator(f".wb-token[data-i='{alone}']").click()
     expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
 
 
@@ -102,3 +110,46 @@ def test_it_is_worked_by_keyboard(watched: Callable, report: Path) -> None:
     page.locator(".wb-panel:visible .wb-mosaic").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".wb-attention .wb-number").nth(1)).to_have_text("head 0")
+
+
+def test_the_page_measures_on_demand_and_stops(
+    watched: Callable, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = watched(address).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    page.locator(".wb-column-strip").first.locator(".wb-token[data-i='4']").click()
+    expect(page.locator(".wb-column-strip").nth(1).locator(".wb-peer")).to_have_attribute("data-i", "4")
+    in_difference(page)
+    page.get_by_role("tab", name="Next token").click()
+    expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL not measured")
+    before = page.locator(".wb-parting p").inner_text()
+    with monkeypatch.context() as slow:
+        slow.setattr(divergence, "CHUNK", 1)
+        slow.setattr(divergence, "compared", lambda *values: (time.sleep(0.2), compared(*values))[1])
+        page.get_by_role("button", name="Measure exactly").click()
+        expect(page.locator(".wb-measuring")).to_contain_text("Both models read the texts")
+        page.locator(".wb-measuring").get_by_role("button", name="Stop").click()
+        expect(page.locator(".wb-measuring")).to_contain_text("The measurement was stopped")
+    expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL not measured")
+    page.get_by_role("button", name="Measure exactly").click()
+    expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL(")
+    expect(page.get_by_role("button", name="Measure exactly")).to_have_count(0)
+    expect(page.locator(".wb-measuring")).to_be_hidden()
+    assert "at most" not in page.locator(".wb-parting p").inner_text()
+    assert before.split(";")[0] == page.locator(".wb-parting p").inner_text().split(";")[0]
+    page.get_by_role("tab", name="Attention").click()
+    expect(page.locator(".wb-panel:visible .wb-legend-line")).to_contain_text("reads more")
+    page.locator("[aria-label='Model to inspect'] button").first.click()
+    expect(page.locator(".wb-parting")).to_have_count(0)
+    expect(page.locator(".wb-where-text")).to_contain_text("position 4 of")
+
+
+def test_the_switch_offers_the_difference_of_two_only(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    in_difference(page)
+    page.locator("#wb-switch label").first.click()
+    expect(page.get_by_role("radio", name="difference")).to_have_count(0)
+    expect(page.locator(".wb-parting")).to_have_count(0)
+    page.locator("#wb-switch label").last.click()
+    expect(page.get_by_role("radio", name="difference")).to_have_count(1)

@@ -42,10 +42,15 @@ export function backwards(pair) {
   return pair.backwards;
 }
 
-/** The places that were predicted from the same text as the token: its own two, or where the answers part this place in both. */
+/** The places that were predicted from the same text as the token: its own two, or where the texts part this place in both. */
 export function predicted(pair, at) {
   const own = at[0] ?? at[1];
-  return at.includes(null) && own === pair.common && own < Math.max(...pair.lengths) ? [own, own] : at;
+  return at.includes(null) && own === pair.common && own < Math.min(...pair.lengths) ? [own, own] : at;
+}
+
+/** What to mark in the other text for a selected token: its counterpart, or where the texts part what the other has instead; null. */
+export function opposite(pair, run, token) {
+  return predicted(pair, places(pair, run, token))[run === pair.other ? 0 : 1];
 }
 
 /** Both had read the same before these places. */

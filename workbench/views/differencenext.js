@@ -64,9 +64,9 @@ export function draw(element, pair, options = {}) {
     const entropy = measured ? measured.entropy : sides.map((side) => side && side.entropy);
     if (entropy.some((value) => value !== null && value !== undefined)) notes.push(`entropy ${nats(entropy[0])} and ${nats(entropy[1])}`);
     const [a, b] = pair.titles;
-    notes.push(measured ? `KL(${a} ‖ ${b}) ${kl(measured.kl[0])}, KL(${b} ‖ ${a}) ${kl(measured.kl[1])}` : "KL not measured");
+    notes.push(...(measured ? [`KL(${a} ‖ ${b}) ${kl(measured.kl[0])}`, `KL(${b} ‖ ${a}) ${kl(measured.kl[1])}`] : ["KL not measured"]));
     if (measured && index > pair.common) notes.push(`both models on the text of ${pair.titles[selection.run === pair.other ? 1 : 0]}`);
-    box.append(make("p", { class: "wb-note", text: notes.join(" · ") }));
+    box.append(make("p", { class: "wb-note wb-phrases" }, ...notes.map((text) => make("span", { text }))));
     return box;
   }
 

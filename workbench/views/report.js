@@ -11,7 +11,7 @@ import { draw as drawAttention } from "./attention.js";
 import { draw as drawLens } from "./lens.js";
 import { draw as drawCache } from "./cache.js";
 import { draw as drawNext } from "./next.js";
-import { counterpart, places } from "./alignment.js";
+import { counterpart, opposite } from "./alignment.js";
 import { draw as drawInspector } from "./inspector.js";
 
 const PANELS = { tokens: [drawTokens, "Tokens"], attention: [drawAttention, "Attention"], lens: [drawLens, "Logit lens"], cache: [drawCache, "KV cache"], next: [drawNext, "Next token"] };
@@ -135,10 +135,9 @@ export function start(data, root) {
   const right = make("div", { class: "wb-card" });
   let inspector = null;
   const tell = (selection) => {
-    const at = pair && selection.run ? places(pair, selection.run, selection.token) : [];
     for (const [run, strip] of strips) {
       strip.select(selection);
-      if (pair) strip.peer(run === selection.run ? null : at[run === pair.other ? 1 : 0]);
+      if (pair) strip.peer(run === selection.run || !selection.run ? null : opposite(pair, selection.run, selection.token));
     }
   };
   for (const run of runs) {
