@@ -10,6 +10,7 @@ import workbench as wb
 from apps.studio.chat_page import chat_page
 from apps.studio.page_parts import drawn, script
 from apps.studio.recorded import Recorded
+from apps.studio.runs_page import runs_page
 from apps.studio.settings import NEW_TOKENS
 from apps.studio.studio import Studio
 
@@ -19,15 +20,25 @@ WAITING = 16
 
 
 def build(
-    models: Sequence[str | wb.Model] = TWINS, recorded: Recorded | None = None, new_tokens: int = NEW_TOKENS
-) -> gr.Blocks:
-    """The pages as Gradio Blocks; nothing is loaded yet. ``recorded`` is the exchange it opens with, ``new_tokens`` the
-    longest reply that its settings start with."""
+    models: Sequence[str | wb.Model] = TWINS, recorded: Recorded | Sequence[Recorded] | None = None,
+    new_tokens: int = NEW_TOKENS,
+) -> gr.Blocks:  # fmt: skip
+    """The pages as Gradio Blocks; nothing is loaded yet. ``recorded`` are the exchanges it offers, the first of which
+    it opens with, ``new_tokens`` the longest reply that its settings start with."""
     studio = Studio.of(models, recorded)
     with gr.Blocks(title="Mistral workbench", fill_width=True, analytics_enabled=False) as page:
-        with gr.Row(equal_height=True, elem_id="wb-top"):
-            drawn("header.header(element)", "wb-header", head=script())
+        _header()
         chat_page(page, studio, new_tokens)
+    with page.route("Runs", "/runs"):
+        _header()
+        runs_page(studio)
     page.queue(max_size=WAITING, default_concurrency_limit=8)
     page.studio = studio
     return page
+
+
+def _header() -> None:
+    """What stands on top of every page: where one can go, title, models, theme."""
+    gr.Navbar(main_page_name="Chat & inspect", elem_id="wb-navbar")
+    with gr.Row(equal_height=True, elem_id="wb-top"):
+        drawn("header.header(element)", "wb-header", head=script())

@@ -1,4 +1,4 @@
-"""What the buttons of Chat & inspect do: send, regenerate, stop, clear, the choice of models, a closed tab."""
+"""What the buttons of Chat & inspect do. Every event brings the key of its tab."""
 
 from __future__ import annotations
 
@@ -7,105 +7,133 @@ from typing import Any
 
 import gradio as gr
 
+from apps.studio.actions import act
 from apps.studio.exchange import ask
 from apps.studio.looking import looked
-from apps.studio.settings import sampling_of
+from apps.studio.orders import Order
+from apps.studio.session import BusyError, Session
+from apps.studio.settings import sampling_of, seed_label
 from apps.studio.shelf import title
 from apps.studio.state import page_state
 from apps.studio.studio import Studio
 from workbench.errors import WorkbenchError
 
 STOP_SECONDS = 15.0
-"""How long Clear waits for models that it has asked to stop."""
+"""How long a new conversation waits for models that it has asked to stop."""
 
 Update = tuple[Any, ...]
 """Updates of (chat, composer, send, stop, again)."""
 
 
 class ChatEvents:
-    """The events of one served app; each finds its tab by the request."""
+    """The events of one served app."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio, self.shelf, self.runs = studio, studio.shelf, studio.runs
-        self.opening, self.sessions = studio.opening, studio.sessions
 
-    def respond(self, text: str | None, settings: Sequence[Any], request: gr.Request) -> Iterator[Update]:
+    def respond(self, key: str, order: Order, settings: Sequence[Any], request: gr.Request) -> Iterator[Update]:
         """Stream one exchange."""
-        session = self.sessions.of(request.session_hash)
-        if text is not None and not text.strip():
-            gr.Info("Type a question first.")
-            yield page_state(session, self.shelf), *_skipped(4)
-            return
-        with session.lock:
-            if session.busy:
-                gr.Info("A reply is still being written. Stop it, or wait for its end.")
-                yield page_state(session, self.shelf), *_skipped(4)
-                return
-            session.rest.clear()
+        session = self._tab(key, request)
         try:
-            if session.recorded:
-                self.opening.clear(session)
-            sampling = sampling_of(settings, session, text)
-            for moment, _ in enumerate(ask(session, self.shelf, self.runs, text, sampling)):
-                now = buttons(busy=True, clear=text is not None) if not moment else _skipped(4)
+            if order.kind in ("ask", "edit") and not order.text.strip():
+                raise WorkbenchError("Type a question first")
+            session.settings = list(settings)
+            sampling = sampling_of(settings, _used_seeds(session, order))
+            for moment, _ in enumerate(ask(session, self.shelf, self.runs, order, sampling)):
+                now = buttons(busy=True, clear=order.kind == "ask") if not moment else _skipped(4)
                 yield page_state(session, self.shelf), *now
+        except BusyError as error:
+            gr.Info(str(error))
         except WorkbenchError as error:
             gr.Warning(str(error))
-        finally:
-            session.stop()
-            session.rest.set()
         yield page_state(session, self.shelf), *_skipped(4)
 
     # Gradio finds a request among named arguments only, so the settings are named here and not starred.
     def send(
-        self, text: str, longest: int, temperature: float, top_p: float, top_k: int, penalty: float, seed: int,
-        request: gr.Request,
+        self, key: str, text: str, longest: float, temperature: float, top_p: float, top_k: float, penalty: float,
+        seed: float, request: gr.Request,
     ) -> Iterator[Update]:  # fmt: skip
-        yield from self.respond(text, (longest, temperature, top_p, top_k, penalty, seed), request)
+        settings = (longest, temperature, top_p, top_k, penalty, seed)
+        yield from self.respond(key, Order("ask", text or ""), settings, request)
 
     def again(
-        self, longest: int, temperature: float, top_p: float, top_k: int, penalty: float, seed: int,
+        self, key: str, longest: float, temperature: float, top_p: float, top_k: float, penalty: float, seed: float,
         request: gr.Request,
     ) -> Iterator[Update]:  # fmt: skip
-        session = self.sessions.of(request.session_hash)
-        if session.recorded or not any(len(session.columns[name].settled()) for name in session.shown):
-            gr.Info("There is no reply to write again yet.")
-            yield page_state(session, self.shelf), *_skipped(4)
-            return
-        yield from self.respond(None, (longest, temperature, top_p, top_k, penalty, seed), request)
+        settings = (longest, temperature, top_p, top_k, penalty, seed)
+        yield from self.respond(key, Order("again"), settings, request)
 
-    def idle(self) -> Update:
-        """The buttons after an exchange. A step of its own: a click on Send before Gradio has closed the last one would
-        be dropped without a word."""
-        return buttons(busy=False)
+    def ordered(
+        self, key: str, longest: float, temperature: float, top_p: float, top_k: float, penalty: float, seed: float,
+        request: gr.Request, event: gr.EventData,
+    ) -> Iterator[Update]:  # fmt: skip
+        """An action of a message: regenerate, edit, continue from a token."""
+        settings = (longest, temperature, top_p, top_k, penalty, seed)
+        yield from self.respond(key, _order(event._data), settings, request)
 
-    def stop(self, request: gr.Request) -> None:
-        self.sessions.of(request.session_hash).stop()
+    def idle(
+        self, key: str, longest: float, temperature: float, top_p: float, top_k: float, penalty: float, seed: float,
+        request: gr.Request,
+    ) -> Update:  # fmt: skip
+        """The buttons after an exchange, and the seed that another version would take. A step of its own: a click on
+        Send before Gradio has closed the last one would be dropped without a word."""
+        session = self._tab(key, request)
+        label = seed_label((longest, temperature, top_p, top_k, penalty, seed), _used_seeds(session, Order("again")))
+        return *buttons(busy=False), gr.update(label=label)
 
-    def clear(self, request: gr.Request) -> dict[str, Any]:
-        session = self.sessions.of(request.session_hash)
+    def stop(self, key: str, request: gr.Request) -> None:
+        self._tab(key, request).stop()
+
+    def clear(self, key: str, request: gr.Request) -> dict[str, Any]:
+        """Stop, and begin a new conversation."""
+        session = self._tab(key, request)
         session.stop()
         if session.rest.wait(STOP_SECONDS):
-            self.opening.clear(session)
+            self.act({"key": key, "kind": "new"})
         else:
-            gr.Info("The models are still reading. Clear again when they have stopped.")
+            gr.Info("The models are still reading. Try again when they have stopped.")
         return page_state(session, self.shelf)
 
-    def show(self, choice: str, request: gr.Request) -> Update:
+    def show(self, key: str, choice: str, request: gr.Request) -> Update:
         """Updates of (chat, send, switch)."""
-        session = self.sessions.of(request.session_hash)
+        session = self._tab(key, request)
         choices = self.studio.choices
         if session.busy:
             gr.Info("The models change when this reply has ended.")
-            kept = next(name for name, models in choices.items() if models == session.shown)
-            return page_state(session, self.shelf), gr.skip(), gr.update(value=kept)
+            return page_state(session, self.shelf), gr.skip(), gr.update(value=_choice(choices, session))
         session.shown = list(choices[choice])
         if session.selection and not any(session.columns[n].run == session.selection["run"] for n in session.shown):
-            self.opening.select(session)
+            self.studio.opening.select(session)
         return page_state(session, self.shelf), gr.update(value=ask_label(session.shown)), gr.skip()
 
+    def restore(self, key: str, request: gr.Request) -> Update:
+        """What a tab that was here before had; updates of (chat, switch, send, stop, settings...)."""
+        known = self.studio.sessions.knows(key)
+        session = self._tab(key, request)
+        if not known:
+            return _skipped(10)
+        settings = [gr.update(value=value) for value in session.settings] or _skipped(6)
+        return (
+            page_state(session, self.shelf), gr.update(value=_choice(self.studio.choices, session)),
+            gr.update(value=ask_label(session.shown)), gr.update(interactive=session.busy), *settings,
+        )  # fmt: skip
+
     def leave(self, request: gr.Request) -> None:
-        self.sessions.close(request.session_hash)
+        self.studio.sessions.leave(request.session_hash)
+
+    def act(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What a tab does without a model: {"state", and what else the page has to do}, or {"error": sentence}."""
+        try:
+            if not isinstance(request, dict):
+                raise WorkbenchError("the page sent something else than a request")
+            session = self.studio.sessions.of(request.get("key"))
+            try:
+                found = act(self.studio, session, request)
+            except WorkbenchError as error:
+                found = {"error": str(error)}
+            return found if "fits" in found else found | {"state": page_state(session, self.shelf)}
+        except WorkbenchError as error:
+            return {"error": str(error)}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """What a view asks for: a payload, or {"error": sentence}. Never runs a model."""
@@ -114,6 +142,12 @@ class ChatEvents:
             return looked(self.runs.get(run), str(run), request)
         except WorkbenchError as error:
             return {"error": str(error)}
+
+    def _tab(self, key: str, request: gr.Request) -> Session:
+        try:
+            return self.studio.sessions.of(key, request.session_hash)
+        except WorkbenchError as error:
+            raise gr.Error(str(error), print_exception=False) from None
 
 
 def ask_label(shown: Sequence[str]) -> str:
@@ -128,6 +162,30 @@ def buttons(busy: bool, clear: bool = False) -> Update:
         gr.update(interactive=busy),
         gr.update(interactive=not busy),
     )
+
+
+def _choice(choices: dict[str, list[str]], session: Session) -> str:
+    return next(name for name, models in choices.items() if models == session.shown)
+
+
+def _order(found: Any) -> Order:
+    """The order that the page sent; what is missing or of another type stays as `Order` has it."""
+    found = found if isinstance(found, dict) else {}
+    words = {name: found[name] for name in ("kind", "text", "model", "run") if isinstance(found.get(name), str)}
+    numbers = {
+        name: found[name]
+        for name in ("index", "token", "instead")
+        if isinstance(found.get(name), int) and not isinstance(found.get(name), bool)
+    }
+    return Order(**({"kind": ""} | words), **numbers)
+
+
+def _used_seeds(session: Session, order: Order) -> set[int]:
+    """Seeds that a new version shall not take again."""
+    if order.kind not in ("again", "continue"):
+        return set()
+    names = [order.model] if order.model in session.columns else session.shown
+    return set().union(*(session.columns[name].talk.seeds(order.index) for name in names))
 
 
 def _skipped(count: int) -> Update:

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 
 from apps.studio.chat_events import ChatEvents, ask_label
 from apps.studio.examples import chips, examples
-from apps.studio.page_parts import drawn
+from apps.studio.measure_events import MeasureEvents
+from apps.studio.page_parts import READY, drawn
+from apps.studio.runs_page import run_events
 from apps.studio.settings import settings_inputs
 from apps.studio.state import page_state
 from apps.studio.studio import Studio
 
 MOST_CHARACTERS = 200_000
+KEYED = "async (_, ...values) => [await window.workbench.tab.key(), ...values]"
+"""Puts the tab's key in the place of an event's first input."""
+KEYED_LATE = f"async () => {{ {READY} return [await window.workbench.tab.key()]; }}"
+"""The same when the page loads, and its scripts may not be there yet."""
 
 
 def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     """Lay out the page inside ``page`` and wire its events; ``new_tokens`` is the longest reply it starts with."""
     events, choices = ChatEvents(studio), list(studio.choices)
+    key = gr.Textbox(visible=False, elem_id="wb-key")  # its value is put in by the browser, with every event
     with gr.Row(elem_id="wb-page-row"):
         with gr.Column(scale=9, min_width=330, elem_id="wb-left"):
-            switch = gr.Radio(
-                choices, value=choices[-1], show_label=False, container=False, elem_id="wb-switch", label="Models",
-                interactive=True, visible=len(choices) > 1,
-            )  # fmt: skip
+            with gr.Row(elem_id="wb-bar"):
+                switch = gr.Radio(
+                    choices, value=choices[-1], show_label=False, container=False, elem_id="wb-switch", label="Models",
+                    interactive=True, visible=len(choices) > 1,
+                )  # fmt: skip
+                drawn("menu.menu(element)", "wb-menu")
             first = page_state(studio.opening.session(""), studio.shelf)
-            chat = drawn("chat.chat(element, props, watch)", "wb-chat", value=first)
+            # Gradio finds the name of an event in this text.
+            order = "(order) => trigger('order', order)"
+            chat = drawn(
+                f"chat.chat(element, props, watch, server, {order})", "wb-chat", value=first, functions=[events.act]
+            )
             with gr.Column(elem_id="wb-composer"):
                 composer = gr.Textbox(
                     placeholder="Ask something", show_label=False, label="Question", lines=1, max_lines=8,
@@ -36,30 +50,58 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
                     sender = gr.Button(ask_label(studio.shelf.names), variant="primary", elem_id="wb-send")
                     stopper = gr.Button("Stop", elem_id="wb-stop", interactive=False)
                     repeat = gr.Button("Regenerate", elem_id="wb-again")
-                    clearer = gr.Button("Clear", elem_id="wb-clear")
+                    drawn("composer.undo(element)", "wb-undo")
+                    clearer = gr.Button("New", elem_id="wb-clear")
+                drawn("composer.composer(element)", "wb-fits")
             with gr.Row(elem_id="wb-chips"):
                 offered = [(gr.Button(one.title, size="sm"), one.question) for one in chips(examples())]
+                told = {"exchanges": studio.opening.offered()}
+                drawn("recordings.recordings(element, props)", "wb-recordings", value=told)
             with gr.Accordion("Sampling settings", open=False, elem_id="wb-settings"):
                 settings = settings_inputs(new_tokens)
         with gr.Column(scale=11, min_width=330, elem_id="wb-right"):
-            drawn("host.inspect(element, server)", "wb-inspector", functions=[events.answer])
+            drawn("host.inspect(element, server)", "wb-inspector", functions=[events.answer, studio.pairs.difference])
+            # Gradio finds the names of events in this text.
+            asking = "(asked) => trigger('measure', asked), (asked) => trigger('halt', asked)"
+            measuring = drawn(f"measuring.measuring(element, props, watch, {asking})", "wb-measuring")
+            kept = run_events(studio)
+            drawn("kept.kept(element, server)", "wb-kept", functions=[kept.listed, kept.seen, kept.export])
     outputs = [chat, composer, sender, stopper, repeat]
     model_work: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "show_progress": "hidden"}
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    keyed = {"js": KEYED}
     asked = [
-        event(events.send, [source, *settings], outputs, api_name=name, api_visibility="private", **model_work)
-        for name, event, source in (
-            ("ask", sender.click, composer),
-            ("ask_by_key", composer.submit, composer),
-            *((f"example_{i}", chip.click, gr.State(text)) for i, (chip, text) in enumerate(offered)),
+        event(send, [key, composer, *settings], outputs, api_name=name, api_visibility="private", **keyed, **model_work)
+        for name, event, send in (
+            ("ask", sender.click, events.send),
+            ("ask_by_key", composer.submit, events.send),
+            *((f"example_{i}", chip.click, _asking(events, text)) for i, (chip, text) in enumerate(offered)),
         )
     ]
-    asked.append(
-        repeat.click(events.again, settings, outputs, api_name="again", api_visibility="private", **model_work)
-    )
+    own = [key, *settings]
+    for name, event, function in (("again", repeat.click, events.again), ("order", chat.order, events.ordered)):
+        asked.append(event(function, own, outputs, api_name=name, api_visibility="private", **keyed, **model_work))
     for i, event in enumerate(asked):
-        event.then(events.idle, None, outputs[1:], api_name=f"idle_{i}", **quick)
-    stopper.click(events.stop, None, None, api_name="stop", **quick)
-    clearer.click(events.clear, None, chat, api_name="clear", **quick)
-    switch.input(events.show, switch, [chat, sender, switch], api_name="show", **quick)
+        event.then(events.idle, own, [*outputs[1:], settings[-1]], api_name=f"idle_{i}", **keyed, **quick)
+    stopper.click(events.stop, key, None, api_name="stop", **keyed, **quick)
+    clearer.click(events.clear, key, chat, api_name="clear", **keyed, **quick)
+    switch.input(events.show, [key, switch], [chat, sender, switch], api_name="show", **keyed, **quick)
+    page.load(
+        events.restore, key, [chat, switch, sender, stopper, *settings], api_name="restore", js=KEYED_LATE, **quick
+    )
+    measured = MeasureEvents(studio.pairs)
+    measuring.measure(measured.measure, None, measuring, api_name="measure", api_visibility="private", **model_work)
+    measuring.halt(measured.halt, None, None, api_name="halt", **quick)
     page.unload(events.leave)
+
+
+def _asking(events: ChatEvents, question: str) -> Callable[..., Iterator[Any]]:
+    """The event of a chip, which asks ``question`` whatever the composer holds."""
+
+    def send(
+        key: str, _: str, longest: float, temperature: float, top_p: float, top_k: float, penalty: float, seed: float,
+        request: gr.Request,
+    ) -> Iterator[Any]:  # fmt: skip
+        yield from events.send(key, question, longest, temperature, top_p, top_k, penalty, seed, request)
+
+    return send

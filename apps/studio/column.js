@@ -1,38 +1,51 @@
 // One model's column: badge, messages, note and token strip.
 
 import { make } from "./dom.js";
-import { whole } from "./data.js";
 import { draw as drawTokens } from "./tokens.js";
 import { page, put } from "./wire.js";
-import { grow, writeQuestion } from "./message.js";
+import { entry } from "./message.js";
+import { switches } from "./switches.js";
+import { alternatives } from "./alternatives.js";
 
 const COLUMNS = ["tokens", "ids", "roles", "logprob", "rank", "entropy", "alternatives"];
 
-/** The token view's payload of a strip (apps/studio/strip.py); `known` is the last one, of which a longer strip of the same
- * run is the continuation, so that only new lines are read. */
+/** The rows of a block of lines; `known` is what the block in its place was read as, of which only what follows is read. */
+function read(text, known) {
+  if (known && known.text === text) return known;
+  const longer = known && text.startsWith(known.text);
+  const rows = text.slice(longer ? known.text.length : 0).split("\n").slice(0, -1).map((line) => JSON.parse(line));
+  return { text, rows: longer ? known.rows.concat(rows) : rows };
+}
+
+/** The token view's payload of a strip (apps/studio/strip.py); `known`, the last one, is returned when nothing changed. */
 function unfold(strip, known, model) {
-  const same = known && known.run === strip.run && strip.lines.length >= known.read;
-  const payload = { run: strip.run, model, prompt_length: strip.prompt_length, live: strip.live, read: strip.lines.length };
-  const rows = strip.lines.slice(same ? known.read : 0).split("\n").slice(0, -1).map((text) => JSON.parse(text));
-  COLUMNS.forEach((name, i) => {
-    const added = rows.map((row) => row[i]);
-    payload[name] = same ? known[name].concat(added) : added;
-  });
+  const blocks = strip.blocks.map((text, i) => read(text, known?.blocks[i]));
+  const same = known && known.run === strip.run && known.blocks.length === blocks.length;
+  if (same && blocks.every((block, i) => block === known.blocks[i])) return known;
+  const { run, prompt_length, given, live } = strip;
+  const payload = { run, model, prompt_length, given, live, blocks };
+  const rows = blocks.flatMap((block) => block.rows);
+  COLUMNS.forEach((name, i) => { payload[name] = rows.map((row) => row[i]); });
   return payload;
 }
 
-/** One model's column; `select(part)` is called when one of its tokens is chosen. */
-export function column(select) {
-  const head = make("div", { class: "wb-column-head" });
+/** One model's column; `select(part)` is called when one of its tokens is chosen, `order(order)` asks its model. */
+export function column(select, order) {
+  const badge = make("span", { class: "wb-badge" });
+  const switching = switches();
+  const head = make("div", { class: "wb-column-head" }, badge, switching.button);
   const messages = make("div", { class: "wb-messages", tabindex: "0", role: "log", "aria-label": "Conversation" });
   const note = make("p", { class: "wb-column-note", role: "status" });
   const strip = make("div", { class: "wb-column-strip" });
-  const element = make("section", { class: "wb-column" }, head, messages, note, strip);
+  const going = alternatives((from) => order({ kind: "continue", model: latest.model, ...from }));
+  const element = make("section", { class: "wb-column" }, head, switching.panel, messages, note, strip, going.element);
   const shown = [];
+  let latest = null; // what was drawn last
   let pinned = true; // the newest words stay in sight until somebody scrolls up
   messages.addEventListener("scroll", () => { pinned = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 60; }, { passive: true });
   let tokens = null;
   let payload = null; // of the strip
+  let marked = null; // the selected token, when it is one of this strip
   const ask = (kind) => async (request) => {
     if (payload.live) throw new Error("This reply is still being written; wait for its end.");
     const found = await page.ask(payload.run, { kind, ...request });
@@ -40,50 +53,50 @@ export function column(select) {
     return found;
   };
   const taking = { data: ask("data"), code: ask("code"), page: ask("page") };
-  let title = "";
 
-  function draw(data) {
+  function drawHead(data) {
     element.dataset.model = data.model;
-    if (title !== data.title + data.window + data.theta) {
-      title = data.title + data.window + data.theta;
-      const facts = [data.window ? `window ${whole(data.window)}` : data.window === null ? "no window" : "", data.theta ? `θ ${data.theta.toLocaleString("en").replaceAll(",", "\u2009")}` : ""];
-      messages.setAttribute("aria-label", `Conversation with ${data.title}`);
-      head.replaceChildren(make("span", { class: `wb-badge wb-tone-${data.tone}`, text: data.title }), make("span", { class: "wb-caption", text: facts.filter(Boolean).join(" · ") }));
-    }
-    let changed = false;
-    while (shown.length > data.messages.length) shown.pop().box.remove();
-    data.messages.forEach((message, i) => {
-      if (!shown[i]) {
-        const text = make("div", { class: "wb-text", dir: "auto" });
-        const footer = make("div", { class: "wb-footer" });
-        const box = make("div", {}, text, footer);
-        messages.append(box);
-        shown[i] = { box, text, footer, value: null };
-      }
-      const entry = shown[i];
-      const name = `wb-message-box wb-${message.role}${message.live ? " wb-live" : ""}`;
-      if (entry.box.className !== name) entry.box.className = name;
-      if (entry.value !== message.text) {
-        if (message.role === "user") writeQuestion(entry.text, message.text);
-        else grow(entry.text, entry.value, message.text);
-        changed = true;
-      }
-      entry.value = message.text;
-      put(entry.footer, message.footer || "");
-      if (message.footer) entry.footer.title = "Two models that share a device slow each other down: their speeds are no comparison.";
-    });
-    if (changed && pinned) messages.scrollTop = 1e7;
-    put(note, data.note || (data.messages.length ? "" : "Nothing said yet."));
-    if (!data.strip) {
-      strip.hidden = true;
-    } else {
-      strip.hidden = false;
-      if (payload && payload.run === data.strip.run && payload.read === data.strip.lines.length) return;
-      payload = unfold(data.strip, payload, data.model);
+    const title = data.switched ? `${data.title} · ${data.switched}` : data.title;
+    badge.className = `wb-badge wb-tone-${data.tone}`;
+    put(badge, title);
+    messages.setAttribute("aria-label", `Conversation with ${title}`);
+    switching.set(data);
+  }
+
+  function drawStrip(data) {
+    strip.hidden = !data.strip;
+    const last = payload;
+    if (data.strip) payload = unfold(data.strip, payload, data.model);
+    if (data.strip && payload !== last) {
       if (tokens) tokens.update(payload);
       else tokens = drawTokens(strip, payload, { select, mode: page.mode, bar: false, source: taking });
     }
+    going.show(data.strip && !page.state.busy ? payload : null, marked);
   }
 
-  return { element, draw, payload: () => payload, mark: (selection) => tokens && tokens.select(selection), colour: () => tokens && tokens.colour(page.mode) };
+  function draw(data) {
+    latest = data;
+    drawHead(data);
+    while (shown.length > data.messages.length) shown.pop().element.remove();
+    let changed = false;
+    data.messages.forEach((message, i) => {
+      if (!shown[i]) {
+        shown[i] = entry(i, () => latest.model, order);
+        messages.append(shown[i].element);
+      }
+      changed = shown[i].set(message) || changed;
+    });
+    if (changed && pinned) messages.scrollTop = 1e7;
+    put(note, data.note || (data.messages.length ? "" : "Nothing said yet."));
+    drawStrip(data);
+  }
+
+  function mark(selection) {
+    marked = payload && selection.run === payload.run ? selection.token : null;
+    if (tokens) tokens.select(selection);
+    going.show(latest && latest.strip && !page.state.busy ? payload : null, marked);
+  }
+
+  const peer = (found) => tokens && tokens.peer(found && payload && found.run === payload.run ? found.token : null);
+  return { element, draw, mark, peer, payload: () => payload, colour: () => tokens && tokens.colour(page.mode) };
 }

@@ -7,19 +7,20 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import workbench as wb
+from apps.studio.orders import Job, Order, prepare
 from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
+from apps.studio.showing import show_reply
 from apps.studio.strip import Strip, line
+from apps.studio.talk import Reply
 from workbench.errors import WorkbenchError
+from workbench.models.switches import describe
 from workbench.views import tokens
-
-if TYPE_CHECKING:
-    from workbench.chat.encoding import EncodedPrompt
 
 TICK = 0.1
 """Seconds between two updates of the page: 10 a second."""
@@ -64,77 +65,85 @@ def capture_for(model: wb.Model, tokens: int, new_tokens: int) -> wb.Capture:
     return capture
 
 
-def ask(session: Session, shelf: Shelf, runs: RunStore, text: str | None, sampling: wb.Sampling) -> Iterator[None]:
-    """Put ``text`` to the shown models, or with None ask for another version of their last reply.
+def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: wb.Sampling) -> Iterator[None]:
+    """Have ``order`` answered by the models it is for.
 
     Yields whenever the session's columns have changed, at most once a TICK. When the caller stops iterating, so do the
-    models. Raises PromptError when there is nothing to ask or to repeat.
+    models; what they wrote until then is kept. Raises BusyError while another reply is being written, WorkbenchError
+    when there is nothing to ask or to repeat.
     """
-    jobs = _prepare(session, text)
+    session.claim()
+    left, again = 0, {}
     events: queue.Queue[_Event] = queue.Queue()
-    session.stops = [threading.Event() for _ in jobs]
-    workers = [
-        threading.Thread(target=_write, args=(shelf, column, said, sampling, stop, events), daemon=True)
-        for (column, said, _), stop in zip(jobs, session.stops, strict=True)
-    ]
-    versions = {column.model: again for column, _, again in jobs}
     try:
+        goes_on = order.kind == "ask" and not session.recorded
+        before = {name: column.strip for name, column in session.columns.items()}
+        jobs = prepare(session, runs, order)
+        for job in jobs:  # what the page has of the earlier turns is not sent again
+            if goes_on and (earlier := before[job.column.model]) is not None:
+                job.column.strip = earlier.waiting(_live_name(job.column))
+        again = {job.column.model: job.again for job in jobs}
+        session.stops = [threading.Event() for _ in jobs]
+        workers = [
+            threading.Thread(target=_write, args=(shelf, job, session.prefixes, sampling, stop, events), daemon=True)
+            for job, stop in zip(jobs, session.stops, strict=True)
+        ]
         yield  # the question shows before any model has read it
         for worker in workers:
             worker.start()
-        left, last = len(jobs), time.monotonic()
+            left += 1
+        last = time.monotonic()
         while left:
             try:
                 event = events.get(timeout=TICK)
             except queue.Empty:
                 continue
-            left -= _absorb(session, runs, event, versions[event.model], sampling)
+            left -= _absorb(session, runs, event, again[event.model], sampling)
             if not left or time.monotonic() - last >= TICK:
                 last = time.monotonic()
                 yield
     finally:
         session.stop()
-
-
-def _prepare(session: Session, text: str | None) -> list[tuple[Column, wb.Conversation, bool]]:
-    """(column, conversation to answer, whether the answer is another version) for every model that is asked."""
-    jobs: list[tuple[Column, wb.Conversation, bool]] = []
-    for name in session.shown:
-        column = session.columns[name]
-        if text is not None:
-            column.conversation = column.settled().add("user", text)
-            said, again = column.conversation, False
+        if left:  # the listener has gone, perhaps for the moment that a reload takes
+            threading.Thread(target=_settle, args=(session, runs, events, left, again, sampling), daemon=True).start()
         else:
-            settled = column.settled()
-            if not len(settled):
-                continue
-            column.conversation, said, again = settled, settled.fork(len(settled) - 1), True
-        column.note, column.live, column.strip = "", "", None
-        jobs.append((column, said, again))
-    if not jobs:
-        raise wb.WorkbenchError("there is no reply to write again", remedy="Ask something first")
-    return jobs
+            session.rest.set()
+
+
+def _settle(
+    session: Session, runs: RunStore, events: queue.Queue[_Event], left: int, again: dict[str, bool],
+    sampling: wb.Sampling,
+) -> None:  # fmt: skip
+    """Enter what workers that were told to stop still report."""
+    try:
+        while left:
+            event = events.get()
+            left -= _absorb(session, runs, event, again[event.model], sampling)
+    finally:
+        session.rest.set()
 
 
 def _write(
-    shelf: Shelf, column: Column, said: wb.Conversation, sampling: wb.Sampling, stop: threading.Event,
+    shelf: Shelf, job: Job, prefixes: wb.PrefixStore, sampling: wb.Sampling, stop: threading.Event,
     events: queue.Queue[_Event],
 ) -> None:  # fmt: skip
     """One worker: encode, generate, report; every end is reported exactly once."""
 
     def report(kind: str, value: Any) -> None:
-        events.put(_Event(column.model, kind, value))
+        events.put(_Event(job.column.model, kind, value))
 
     try:
-        model = shelf.get(column.model)
-        prompt = model.encode(said)
+        model = shelf.get(job.column.model, job.column.switches)
+        prompt = model.encode(job.said)
         report("read", prompt)
+        if job.begin:  # the limit is of what the model writes by itself
+            sampling = replace(sampling, max_new_tokens=sampling.max_new_tokens + len(job.begin))
         capture = capture_for(model, len(prompt), sampling.max_new_tokens)
-        run = model.generate(prompt, sampling, capture, stop)
+        run = model.generate(prompt, sampling, capture, stop, begin=job.begin or None, reuse=prefixes)
         for step in run:
             report("step", step)
         run.inspection  # noqa: B018  assembled here, in the worker, not while the page waits
-        report("done", run)
+        report("done", (run, describe(dict(model.switches))))
     except WorkbenchError as error:
         report("error", str(error))
     except Exception:
@@ -146,60 +155,67 @@ def _absorb(session: Session, runs: RunStore, event: _Event, again: bool, sampli
     """Enter one event into its column; 1 when it was the worker's last."""
     column = session.columns[event.model]
     if event.kind == "read":
-        column.strip = _live_strip(column, event.value)
+        column.strip = Strip.reading(_live_name(column), event.value, column.strip)
         column.used = len(event.value)
     elif event.kind == "step":
         column.live = (column.live or "") + event.value.text
         _extend(column.strip, event.value)
         column.used += 1
     elif event.kind == "error":
-        column.note, column.live = event.value, None
+        _fail(column, runs, event.value)
         return 1
     else:
-        _finish(session, column, runs, event.value, again, sampling)
+        try:
+            _finish(session, column, runs, event.value[0], event.value[1], again, sampling)
+        except WorkbenchError as error:  # too many versions, too many characters
+            _fail(column, runs, str(error))
         return 1
     return 0
 
 
-def _finish(session: Session, column: Column, runs: RunStore, run: wb.Run, again: bool, sampling: wb.Sampling) -> None:
-    inspection = run.inspection
-    said = column.conversation
-    column.conversation = said.add_version(-1, run.text) if again else said.add("assistant", run.text)
-    column.footers[len(column.conversation) - 1] = footer(run, sampling)
-    column.run, column.live = runs.add(inspection, session.owner), None
+def _finish(
+    session: Session, column: Column, runs: RunStore, run: wb.Run, switched: str, again: bool, sampling: wb.Sampling
+) -> None:
+    inspection, empty = run.inspection, not run.text.strip()
+    sentence = "Stopped before the first word." if run.finish_reason == "stopped" else "The reply is empty."
+    if empty and again:  # an empty version in place of a good one helps nobody
+        column.live = None
+        show_reply(column, runs)
+        column.note = sentence
+        return
+    kept = runs.add(inspection, session.owner)
+    reply = Reply.of(inspection, kept, sampling, switched)
+    column.talk = column.talk.version(run.text, reply) if again else column.talk.answer(run.text, reply)
+    session.keep()
+    column.live, column.place, column.run = None, len(column.talk) - 1, kept
     column.strip = Strip.of(tokens.pack(inspection, column.run))
     column.used, column.facts = len(inspection.ids), inspection.model
-    if not run.text.strip():
-        column.note = "Stopped before the first word." if run.finish_reason == "stopped" else "The reply is empty."
-    if column.model == session.shown[0]:
+    column.note = sentence if empty else ""
+    if column.model == session.shown[0] or session.selection.get("run") not in _open_runs(session):
         first = inspection.prompt_length if len(inspection.ids) > inspection.prompt_length else len(inspection.ids) - 1
-        session.select(column.run, first)
+        session.select(column.run, first + min(reply.given, max(0, reply.tokens - 1)))
 
 
-def footer(run: wb.Run, sampling: wb.Sampling) -> str:
-    """Speed, length, seed and settings of a reply in one line."""
-    speed = run.tokens_per_second  # 0 where the only token came with the prefill
-    parts = [f"{speed:.0f} tokens/s"] if speed else []
-    parts.append(f"{len(run.steps)} tokens")
-    if sampling.temperature > 0:
-        parts.append(f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, seed {sampling.seed}")
-    else:
-        parts.append(f"greedy, seed {sampling.seed}")
-    ends = {"stopped": "stopped", "length": "cut at the limit", "stop string": "stop string"}
-    return " · ".join(parts + [ends[reason] for reason in [run.finish_reason or ""] if reason in ends])
+def _fail(column: Column, runs: RunStore, sentence: str) -> None:
+    """No reply came: what was there is shown again, with the reason."""
+    column.live = None
+    show_reply(column, runs)
+    column.note = sentence
 
 
-def _live_strip(column: Column, prompt: EncodedPrompt) -> Strip:
-    """The strip while the reply is written: the prompt's ids, no probabilities yet."""
-    empty = (None, None, None, None)
-    lines = [line(*token, *empty) for token in zip(prompt.tokens, prompt.ids, prompt.roles, strict=True)]
-    run = f"live-{column.model}-{len(column.conversation)}-{time.monotonic_ns()}"
-    return Strip(run, len(prompt), "".join(lines), live=True)
+def _open_runs(session: Session) -> list[str | None]:
+    return [session.columns[name].run for name in session.shown]
+
+
+def _live_name(column: Column) -> str:
+    """Of the strip of a reply that is being written."""
+    return f"live-{column.model}-{len(column.talk)}-{time.monotonic_ns()}"
 
 
 def _extend(strip: Strip | None, step: wb.Step) -> None:
     if strip is None:
         return
-    best = [[piece, round(logprob, 4)] for _, piece, logprob in step.top[:3]]
+    best = [[piece, round(logprob, 4), token] for token, piece, logprob in step.top]
     numbers = (round(step.logprob, 4), step.rank, round(step.entropy, 4))
-    strip.lines += line(step.piece, step.token_id, "assistant", *numbers, best)
+    strip.given += step.given
+    strip.add(line(step.piece, step.token_id, "assistant", *numbers, best))

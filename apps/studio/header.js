@@ -3,6 +3,7 @@
 import { make, choice } from "./dom.js";
 import { bytes, whole } from "./data.js";
 import { page, listen, put } from "./wire.js";
+import { share } from "./permalink.js";
 
 function remember(theme) {
   document.body.classList.toggle("dark", theme === "dark");
@@ -24,12 +25,14 @@ function remembered() {
 /** Badge, place and context use of one model. */
 function meter(column) {
   const place = make("span", { class: "wb-caption" });
+  const badge = make("span", { class: `wb-badge wb-tone-${column.tone}` });
   const fill = make("i");
   const text = make("span", { class: "wb-caption wb-digits" });
   const element = make("div", { class: "wb-model-meter", title: column.model },
-    make("div", { class: "wb-model-line" }, make("span", { class: `wb-badge wb-tone-${column.tone}`, text: column.title }), place),
+    make("div", { class: "wb-model-line" }, badge, place),
     make("div", { class: "wb-model-line" }, make("span", { class: "wb-meter" }, fill), text));
   const set = (data) => {
+    put(badge, data.switched ? `${data.title} · ${data.switched}` : data.title);
     put(place, data.dtype ? `${data.dtype} · ${data.device}` : "loading when first asked");
     put(text, data.context ? `${whole(data.used)} / ${whole(data.context)} tokens · KV ${bytes(data.kv_bytes)}` : "");
     fill.style.width = `${data.context ? Math.min(100, (100 * data.used) / data.context) : 0}%`;
@@ -45,7 +48,7 @@ export function header(element) {
   const meters = make("div", { class: "wb-meters" });
   element.replaceChildren(make("div", { class: "wb wb-header" },
     make("div", {}, make("h1", { text: "Mistral workbench" }), make("p", { class: "wb-caption", text: "Chat with two models and look inside every token." })),
-    meters, themes.element));
+    meters, make("div", { class: "wb-header-end" }, share(), themes.element)));
   const shown = new Map();
   const paint = (columns) => {
     const names = columns.map((column) => column.model);

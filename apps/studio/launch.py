@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import workbench as wb
 from apps.studio.app import TWINS, build
-from apps.studio.recorded import Recorded, opening
+from apps.studio.recorded import Recorded, exchanges
 from apps.studio.settings import NEW_TOKENS
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import WorkbenchError
@@ -16,13 +16,14 @@ from workbench.errors import WorkbenchError
 
 def launch(
     models: Sequence[str | wb.Model] = TWINS, *, host: str = "127.0.0.1", port: int | None = 7860, share: bool = False,
-    browser: bool = True, recorded: Recorded | None = None, new_tokens: int = NEW_TOKENS, block: bool = True,
+    browser: bool = True, recorded: Recorded | Sequence[Recorded] | None = None, new_tokens: int = NEW_TOKENS,
+    block: bool = True,
 ) -> str:  # fmt: skip
     """Serve the page, print its address, load the models meanwhile, and wait; the address, when ``block`` is False.
 
-    ``port`` is the first to try of 50; None takes any that is free. ``recorded`` defaults to the shipped exchange.
+    ``port`` is the first to try of 50; None takes any that is free. ``recorded`` defaults to the shipped exchanges.
     """
-    page = build(models, recorded if recorded is not None else opening(), new_tokens)
+    page = build(models, recorded if recorded is not None else exchanges(), new_tokens)
     _, address, shared = page.launch(
         server_name=host, server_port=_free_port(host, port), share=share, inbrowser=browser, prevent_thread_lock=True,
         quiet=True, show_error=True, footer_links=[], run_history=False, ssr_mode=False, theme=studio_theme(),

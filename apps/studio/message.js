@@ -1,10 +1,11 @@
-// Text of a message on its way into the page: always text nodes, never HTML.
+// One message: its text, always as text nodes and never as HTML, and its footer.
 
 import { make } from "./dom.js";
 import { whole } from "./data.js";
+import { footer, editor } from "./actionbar.js";
 
 /** Shows `text` where `before` stands; plain text that has only grown is appended to. */
-export function grow(node, before, text) {
+function grow(node, before, text) {
   const last = node.lastChild;
   const plain = before && text.startsWith(before) && last && last.nodeType === Node.TEXT_NODE && !text.includes("`");
   if (plain) last.appendData(text.slice(before.length));
@@ -12,7 +13,7 @@ export function grow(node, before, text) {
 }
 
 /** Text of a message: paragraphs as they are, ``` blocks and `code` in a typewriter face. Nothing is ever read as HTML. */
-export function write(node, text) {
+function write(node, text) {
   node.replaceChildren();
   text.split("```").forEach((part, i) => {
     if (i % 2) return node.append(make("pre", { text: part.replace(/^[\w+-]*\n/, "") }));
@@ -27,9 +28,44 @@ export function write(node, text) {
 const LONG = 400; // characters of a question beyond which its middle is folded away
 
 /** A question as text; of a long one the beginning and the end, and a button for the rest. */
-export function writeQuestion(node, text) {
+function writeQuestion(node, text) {
   const characters = [...text];
   if (characters.length <= LONG) return write(node, text);
   const open = make("button", { type: "button", class: "wb-more", text: `${whole(characters.length - 190)} characters more`, on: { click: () => write(node, text) } });
   node.replaceChildren(document.createTextNode(characters.slice(0, 70).join("")), " … ", open, " … ", document.createTextNode(characters.slice(-120).join("").replace(/^\S*\s/, "")));
+}
+
+/** Message `index` of a column: {element, set(message)}; `set` tells whether the text has changed. */
+export function entry(index, model, order) {
+  let now = { text: null };
+  let editing = null;
+  const text = make("div", { class: "wb-text", dir: "auto" });
+  const close = () => {
+    if (!editing) return;
+    editing.element.remove();
+    editing = null;
+    text.hidden = foot.element.hidden = false;
+  };
+  const edit = () => {
+    editing = editor(now.text, (changed) => order({ kind: "edit", model: model(), index, text: changed }), close);
+    text.hidden = foot.element.hidden = true;
+    element.append(editing.element);
+    editing.focus();
+  };
+  const foot = footer(index, () => now, model, order, edit);
+  const element = make("div", {}, text, foot.element);
+  function set(message) {
+    const name = `wb-message-box wb-${message.role}${message.live ? " wb-live" : ""}`;
+    if (element.className !== name) element.className = name;
+    const changed = now.text !== message.text;
+    if (changed) {
+      close();
+      if (message.role === "user") writeQuestion(text, message.text);
+      else grow(text, now.role === message.role ? now.text : null, message.text);
+    }
+    now = message;
+    if (!editing) foot.set(message);
+    return changed;
+  }
+  return { element, set };
 }

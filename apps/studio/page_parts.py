@@ -11,10 +11,14 @@ import gradio as gr
 
 from workbench.views import bundle
 
-MODULES = ("wire", "header", "message", "column", "chat", "host")
+MODULES = (
+    *("wire", "tab", "permalink", "header", "actionbar", "message", "switches", "alternatives", "column"),
+    *("chat", "menu", "composer", "measuring", "host", "kept", "recordings", "runs"),
+)
 """The page's own scripts, in order of their imports."""
 
-_READY = "while (!window.workbench) await new Promise((r) => setTimeout(r, 10));"
+READY = "while (!window.workbench) await new Promise((r) => setTimeout(r, 10));"
+"""JavaScript that waits for the scripts."""
 
 
 def script() -> str:
@@ -32,7 +36,7 @@ def drawn(
         value=value,
         html_template="<div></div>",
         apply_default_css=False,
-        js_on_load=f"(async () => {{ {_READY} window.workbench.{call}; }})();",
+        js_on_load=f"(async () => {{ {READY} window.workbench.{call}; }})();",
         server_functions=[_plain(one) for one in functions] or None,
         head=head,
         elem_id=elem_id,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-import threading
 import time
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,14 @@ import workbench as wb
 from apps.studio.looking import looked
 from apps.studio.run_facts import RunFacts
 from apps.studio.runs import Kept, RunStore
-from workbench.comparison import Comparison
 from workbench.errors import FileFormatError, WorkbenchError
 from workbench.report import write_html
 from workbench.views import snippets
 from workbench.views.actions import file_name
-from workbench.views.difference import answer_pair
 from workbench.views.notebook import notebook
 
 LARGEST_FILE = 512 * 2**20
 """Bytes of a file that a visitor may open."""
-PAIRS = 4
-"""Comparisons of two runs that stay at hand; what they work out is kept with them."""
 LASTING = 15 * 60.0
 """Seconds that an exported file can be fetched."""
 FORMATS = {"inspection": "inspection", "html": "html", "py": "py", "ipynb": "ipynb"}
@@ -40,8 +34,6 @@ class RunEvents:
     def __init__(self, runs: RunStore, folder: Path) -> None:
         """``folder`` is where the server keeps uploads and whence it serves files."""
         self.runs, self.folder = runs, folder.resolve()
-        self._compared: OrderedDict[tuple[str, str], Comparison] = OrderedDict()
-        self._lock = threading.Lock()
 
     def listed(self, request: Any) -> Answer:
         """{"runs", "gone", "next", "each", "held"} of the tab {"tab": key}; see `runs.Shelved`."""
@@ -64,22 +56,6 @@ class RunEvents:
         try:
             run = request.get("run") if isinstance(request, dict) else None
             return looked(self.runs.get(run), str(run), request)
-        except WorkbenchError as error:
-            return {"error": str(error)}
-
-    def difference(self, request: Any) -> Answer:
-        """What the inspector asks of two runs, {"run", "other", "part", ...}; see `views.difference.answer_pair`."""
-        try:
-            run, other = str(_of(request, "run")), str(_of(request, "other"))
-            a, b = self.runs.get(run), self.runs.get(other)
-            with self._lock:
-                if (run, other) not in self._compared:
-                    self._compared[run, other] = Comparison.of(a, b)
-                found = self._compared[run, other]
-                self._compared.move_to_end((run, other))
-                while len(self._compared) > PAIRS:
-                    self._compared.popitem(last=False)
-            return answer_pair(found, run, other, request)
         except WorkbenchError as error:
             return {"error": str(error)}
 

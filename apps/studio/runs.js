@@ -260,7 +260,9 @@ export function runs(element, server, upload) {
     const link = linked();
     if (!link) return;
     try {
-      await open([link.run, ...(link.with && link.with !== link.run ? [link.with] : [])], link);
+      const beside = link.with && link.with !== link.run ? await server.answer({ run: link.with, kind: "open" }) : null;
+      await open(beside && !beside.error ? [link.run, link.with] : [link.run], link);
+      if (beside && beside.error) note.textContent = `The second run of the link cannot be opened. ${beside.error}`;
     } catch (error) {
       unlink();
       throw new Error(`The link leads to a run that cannot be opened. ${error.message}`);

@@ -19,5 +19,6 @@ def run_events(studio: Studio) -> RunEvents:
 def runs_page(studio: Studio) -> None:
     """Lay out the page; its script asks the server by functions of its own, which need no queue."""
     events = run_events(studio)
-    asked = [events.listed, events.seen, events.answer, events.difference, events.remove, events.export, events.open]
+    asked = [events.listed, events.seen, events.answer, events.remove, events.export, events.open]
+    asked.append(studio.pairs.difference)
     drawn("runs.runs(element, server, upload)", "wb-runs", functions=asked)

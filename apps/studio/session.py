@@ -1,15 +1,30 @@
-"""What the server keeps for each open tab, all bounded: conversations and the means to stop. Runs are in runs.py."""
+"""One open tab: a column a model, its conversations, what is selected, and the means to stop."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import workbench as wb
-from apps.studio.runs import RunStore
 from apps.studio.strip import Strip
+from apps.studio.talk import Reply, Talk
+from workbench.errors import WorkbenchError
+
+MOST_THREADS = 20
+"""Conversations that a tab keeps; the oldest go first."""
+MOST_PREFIX_BYTES = 384 * 2**20
+"""Of a tab's caches of earlier turns: a longer conversation is read again from an earlier place."""
+TITLE = 44
+"""Characters of a conversation's title."""
+
+
+class BusyError(WorkbenchError):
+    """A reply is being written, and what was asked for has to wait."""
+
+    def __init__(self) -> None:
+        super().__init__("A reply is still being written", remedy="Stop it, or wait for its end")
 
 
 def _set() -> threading.Event:
@@ -20,50 +35,100 @@ def _set() -> threading.Event:
 
 @dataclass
 class Column:
-    """One model's side of the page. ``conversation`` is the record of what was said; the page only shows it.
+    """One model's side of the page. ``talk`` is the record of what was said; the page only shows it.
 
-    ``footers`` has a line for each reply by message index; ``strip`` its tokens; ``run`` the newest
-    run that can be opened, ``facts`` what it says of its model; ``used`` the tokens read and written; ``note`` a
-    sentence under the messages (an error, a stop); ``live`` the reply being written.
+    ``switches`` are those of the next reply ({"window", "theta"}, only what differs from the model); ``strip`` shows
+    the tokens of ``run``, the reply at message ``place`` (None: none), and ``facts`` what its inspection says of the
+    model; ``used`` tokens were read and written; ``note`` is a sentence under the messages (an error, a stop); ``live``
+    the reply being written.
     """
 
     model: str
-    conversation: wb.Conversation = field(default_factory=wb.Conversation)
-    footers: dict[int, str] = field(default_factory=dict)
-    strip: Strip | None = None
+    talk: Talk = field(default_factory=Talk)
+    switches: dict[str, Any] = field(default_factory=dict)
+    place: int | None = None
     run: str | None = None
+    strip: Strip | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     used: int = 0
     note: str = ""
     live: str | None = None
 
-    def settled(self) -> wb.Conversation:
-        """The conversation without a last question that got no answer."""
-        said = self.conversation
-        while len(said) and (said[-1].role == "user" or not said[-1].content):
-            said = said.undo()
-        return said
+    @property
+    def conversation(self) -> wb.Conversation:
+        """The messages of ``talk``."""
+        return self.talk.said
+
+    @property
+    def reply(self) -> Reply | None:
+        """How the reply came about whose tokens are shown."""
+        return None if self.place is None else self.talk.reply(self.place)
+
+    def blank(self) -> None:
+        """No tokens to show."""
+        self.place, self.run, self.strip, self.facts, self.used, self.note, self.live = (
+            None,
+            None,
+            None,
+            {},
+            0,
+            "",
+            None,
+        )
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One conversation of a tab: its number, a talk for every model, and a sentence where it was recorded."""
+
+    number: int
+    talks: Mapping[str, Talk]
+    recorded: str = ""
+
+    @property
+    def title(self) -> str:
+        """The first question, cut."""
+        for talk in self.talks.values():
+            for message in talk.said:
+                if message.role == "user":
+                    text = " ".join(message.content[:200].split())
+                    return text if len(text) <= TITLE else text[: TITLE - 1] + "…"
+        return "New conversation"
 
 
 @dataclass
 class Session:
-    """One open tab. ``selection`` is what the page shall select when ``serial`` grows; ``rest`` is set while nothing is
-    being written."""
+    """One open tab. ``owner`` is its key, ``page`` the connection it was last seen on. ``selection`` is what the page
+    shall select when ``serial`` grows; ``rest`` is set while nothing is being written; ``threads`` are its
+    conversations by number, ``number`` that of the present one, which the columns hold; ``settings`` are the sampling
+    settings last asked with; ``prefixes`` what the models have read for this tab, and for no other."""
 
     owner: str
     columns: dict[str, Column]
     shown: list[str]
     recorded: str = ""
+    page: str = ""
     selection: dict[str, Any] = field(default_factory=dict)
     serial: int = 0
+    number: int = 1
+    threads: dict[int, Thread] = field(default_factory=dict)
+    settings: list[Any] = field(default_factory=list)
+    prefixes: wb.PrefixStore = field(default_factory=lambda: wb.PrefixStore(MOST_PREFIX_BYTES))
     rest: threading.Event = field(default_factory=_set)
     stops: list[threading.Event] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def busy(self) -> bool:
         """Whether a reply is being written."""
         return not self.rest.is_set()
+
+    def claim(self) -> None:
+        """Make it busy. BusyError when it is already."""
+        with self.lock:
+            if self.busy:
+                raise BusyError()
+            self.rest.clear()
 
     def stop(self) -> None:
         """Ask every model that writes for this tab to stop before its next token."""
@@ -73,36 +138,23 @@ class Session:
     def select(self, run: str, token: int) -> None:
         self.selection, self.serial = {"run": run, "token": token}, self.serial + 1
 
+    def present(self) -> Thread:
+        """The conversation that the columns hold."""
+        return Thread(self.number, {name: column.talk for name, column in self.columns.items()}, self.recorded)
 
-class Sessions:
-    """Open tabs by Gradio's session hash, at most ``most``; the one idle for longest goes first."""
+    def keep(self) -> None:
+        """Note the present conversation among the tab's; an empty one is not worth it."""
+        now = self.present()
+        if any(len(talk) for talk in now.talks.values()):
+            self.threads[self.number] = now
+        while len(self.threads) > MOST_THREADS:
+            del self.threads[min(self.threads)]
 
-    def __init__(self, make: Any, runs: RunStore, most: int = 64) -> None:
-        """``make(owner)`` gives a new `Session`."""
-        self._make, self._runs, self._most = make, runs, most
-        self._open: OrderedDict[str, Session] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, owner: str | None) -> Session:
-        key = owner or "local"
-        with self._lock:
-            if key not in self._open:
-                self._open[key] = self._make(key)
-            self._open.move_to_end(key)
-            idle = [old for old, session in self._open.items() if not session.busy and old != key]
-            for old in idle[: max(0, len(self._open) - self._most)]:
-                self._drop(old)
-            return self._open[key]
-
-    def close(self, owner: str | None) -> None:
-        """The tab is gone: stop its models and drop its runs."""
-        with self._lock:
-            if owner in self._open:
-                self._drop(owner)  # type: ignore[arg-type]
-
-    def _drop(self, owner: str) -> None:
-        self._open.pop(owner).stop()
-        self._runs.forget(owner)
-
-    def __len__(self) -> int:
-        return len(self._open)
+    def branch(self, talks: Mapping[str, Talk]) -> None:
+        """Go on with ``talks`` (a model that is not named: as it is) in a new conversation; the present one is kept."""
+        self.keep()
+        if self.number in self.threads:
+            self.number = max(self.threads) + 1
+        self.recorded = ""
+        for name, talk in talks.items():
+            self.columns[name].talk = talk

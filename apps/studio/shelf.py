@@ -9,7 +9,10 @@ from typing import Any
 import workbench as wb
 from workbench.errors import WorkbenchError
 from workbench.models.registry import resolve
+from workbench.models.switches import describe
 
+MOST_SWITCHED = 8
+"""Switched models kept; each is a few small containers around the same weights."""
 _FACTS = ("window", "theta", "context", "kv_bytes_per_token")
 
 
@@ -21,6 +24,7 @@ class Shelf:
         if not 1 <= len(models) <= 2:
             raise WorkbenchError(f"{len(models)} models", expected="one or two", remedy="Name at most two")
         self._loaded: dict[str, wb.Model] = {}
+        self._switched: dict[tuple[Any, ...], wb.Model] = {}
         self._locks: dict[str, threading.Lock] = {}
         self.names: list[str] = []
         for model in models:
@@ -32,12 +36,21 @@ class Shelf:
             self.names.append(name)
             self._locks[name] = threading.Lock()
 
-    def get(self, name: str) -> wb.Model:
-        """The model, loaded now if it is not yet; WorkbenchError when it cannot be."""
+    def get(self, name: str, switches: Mapping[str, Any] | None = None) -> wb.Model:
+        """The model, loaded now if it is not yet, under another window or theta where ``switches`` say so: one model
+        object for the same switches. WorkbenchError when it cannot be."""
         with self._locks[name]:
             if name not in self._loaded:
                 self._loaded[name] = wb.load(name)
-            return self._loaded[name]
+            model = self._loaded[name]
+            if not switches:
+                return model
+            key = (name, *sorted(switches.items()))
+            found = self._switched.pop(key, None) or model.switched(**switches)
+            self._switched[key] = found  # the latest last
+            while len(self._switched) > MOST_SWITCHED:
+                del self._switched[next(iter(self._switched))]
+            return found
 
     def warm(self) -> None:
         """Load every model and let it write one token, so that the first visitor does not wait for it."""
@@ -48,9 +61,14 @@ class Shelf:
             except WorkbenchError as error:
                 print(f"{name}: {error}")
 
+    def label(self, name: str, switches: Mapping[str, Any]) -> str:
+        """A model's title with what is switched: "v0.1 · no window"."""
+        return " · ".join(part for part in (title(name), describe(dict(switches))) if part)
+
     def describe(self, name: str, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What the page says of a model: model, title, tone ("a" or "b"); and once it is loaded, or ``facts`` of an
-        inspection are at hand: window, theta, dtype, device, context (most tokens), kv_bytes_per_token."""
+        """What the page says of a model as it was loaded: model, title, tone ("a" or "b"); and once it is loaded, or
+        ``facts`` of an inspection are at hand: window, theta, dtype, device, context (most tokens),
+        kv_bytes_per_token."""
         found: dict[str, Any] = {"model": name, "title": title(name), "tone": "ab"[self.names.index(name)]}
         spec = resolve(name)
         if spec.checked:

@@ -7,15 +7,21 @@ from typing import Any
 
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
+from workbench.models.switches import describe
 
 
 def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
-    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial", "made"}.
+    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial", "number" and "threads" (of the
+    tab's conversations), "made"}.
 
-    A column has the model's description, messages, strip, the run that can be opened, and its context meter. "made" is
-    in microseconds of the server's clock: answers to two clicks may overtake each other; the page keeps the newer one.
+    A column has the model's description, its switches, messages, strip, the run that can be opened, and its context
+    meter. "made" is in microseconds of the server's clock: answers to two clicks may overtake each other; the page
+    keeps the newer one.
     """
     made = time.time_ns() // 1000  # before anything is read: a state never claims to be newer than what it says
+    threads = dict(session.threads)
+    present = session.present()
+    threads[present.number] = present
     return {
         "made": made,
         "columns": [_column(session.columns[name], shelf) for name in session.shown],
@@ -23,27 +29,54 @@ def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
         "recorded": session.recorded,
         "selection": dict(session.selection),
         "serial": session.serial,
+        "number": session.number,
+        "threads": [
+            {"number": number, "title": thread.title, "recorded": bool(thread.recorded)}
+            for number, thread in sorted(threads.items())
+        ],
     }
 
 
 def _column(column: Column, shelf: Shelf) -> dict[str, Any]:
-    described = shelf.describe(column.model, column.facts)
-    messages: list[dict[str, Any]] = [
-        {"role": message.role, "text": message.content, "footer": column.footers.get(i, "")}
-        for i, message in enumerate(column.conversation)
-    ]
-    if column.live is not None:
-        if messages and messages[-1]["role"] == "assistant":  # another version is being written over it
-            messages.pop()
-        messages.append({"role": "assistant", "text": column.live, "footer": "", "live": True})
+    base = shelf.describe(column.model, column.facts)
+    own = {name: base.get(name) for name in ("window", "theta")}
+    described = base | column.switches
+    facts = column.facts or described
+    reply = column.reply
     return described | {
-        "messages": messages,
+        "own": own,
+        "switched": describe(column.switches),
+        "messages": _messages(column),
         "note": column.note,
         "strip": column.strip.as_json() if column.strip else None,
         "run": column.run,
+        "run_title": " · ".join(part for part in (base["title"], reply.switched if reply else "") if part),
         "used": column.used,
-        "kv_bytes": _held(column.used, described.get("window")) * described.get("kv_bytes_per_token", 0),
+        "kv_bytes": _held(column.used, facts.get("window")) * described.get("kv_bytes_per_token", 0),
     }
+
+
+def _messages(column: Column) -> list[dict[str, Any]]:
+    """{"role", "text", "footer", "version" (1 is the first), "versions", "run"}; the one being written has "live"."""
+    talk, found = column.talk, []
+    for i, message in enumerate(talk.said):
+        reply = talk.reply(i)
+        found.append(
+            {
+                "role": message.role,
+                "text": message.content,
+                "footer": reply.footer if reply else "",
+                "version": talk.said.chosen[i] + 1,
+                "versions": len(talk.said.versions[i]),
+                "open": i == column.place,
+                "inside": bool(reply and reply.run),
+            }
+        )
+    if column.live is not None:
+        if found and found[-1]["role"] == "assistant":  # another version is being written over it
+            found.pop()
+        found.append({"role": "assistant", "text": column.live, "footer": "", "live": True})
+    return found
 
 
 def _held(tokens: int, window: int | None) -> int:

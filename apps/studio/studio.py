@@ -7,29 +7,32 @@ from dataclasses import dataclass
 
 import workbench as wb
 from apps.studio.opening import Opening
+from apps.studio.pairs import Pairs
 from apps.studio.recorded import Recorded
 from apps.studio.runs import RunStore
-from apps.studio.session import Sessions
 from apps.studio.shelf import Shelf, title
+from apps.studio.tabs import Sessions
 
 BOTH = "both"
 
 
 @dataclass(frozen=True)
 class Studio:
-    """The ``shelf`` of models, the store of ``runs``, the ``opening`` of a tab, and the open ``sessions``."""
+    """The ``shelf`` of models, the store of ``runs``, the ``opening`` of a tab, the open ``sessions``, and what is
+    known of ``pairs`` of runs."""
 
     shelf: Shelf
     runs: RunStore
     opening: Opening
     sessions: Sessions
+    pairs: Pairs
 
     @classmethod
-    def of(cls, models: Sequence[str | wb.Model], recorded: Recorded | None = None) -> Studio:
-        """Nothing is loaded yet. ``recorded`` is the exchange that a tab opens with."""
+    def of(cls, models: Sequence[str | wb.Model], recorded: Recorded | Sequence[Recorded] | None = None) -> Studio:
+        """Nothing is loaded yet. A tab opens with the first of the ``recorded`` exchanges."""
         shelf, runs = Shelf(models), RunStore()
         opening = Opening(shelf, runs, recorded)
-        return cls(shelf, runs, opening, Sessions(opening.session, runs))
+        return cls(shelf, runs, opening, Sessions(opening.session), Pairs(runs, shelf))
 
     @property
     def choices(self) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 // What the parts of the page know together, and the wire between them.
 // Events: "select": {selection, from, live}; "state": the page's state (apps/studio/state.py):
 // {columns: [{model, title, tone, window, theta, dtype, device, context, kv_bytes_per_token, messages: [{role, text, footer, live}],
-//   note, strip: {run, prompt_length, lines, live}, run, used, kv_bytes}], busy, recorded, selection, serial, made}
+//   note, strip: {run, prompt_length, given, blocks, live}, run, used, kv_bytes}], busy, recorded, selection, serial, made}
 
 /** `state` is the newest state; `strips` are functions that give the payload of each column's strip; `mode` is what the
  * colour of tokens means, in all columns; `ask(run, request)` puts a view's question to the server. */

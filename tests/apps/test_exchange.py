@@ -11,6 +11,7 @@ import torch
 
 import workbench as wb
 from apps.studio.exchange import TICK, ask, capture_for
+from apps.studio.orders import Order
 from apps.studio.runs import RunStore
 from apps.studio.session import Session
 from apps.studio.shelf import Shelf
@@ -21,7 +22,7 @@ LONG = wb.Sampling(max_new_tokens=1500)
 
 
 def test_both_models_answer_and_can_be_opened(session: Session, shelf: Shelf, runs: RunStore) -> None:
-    for _ in ask(session, shelf, runs, "What is the capital of France?", SHORT):
+    for _ in ask(session, shelf, runs, Order("ask", "What is the capital of France?"), SHORT):
         json.dumps(page_state(session, shelf), allow_nan=False)
     for column in session.columns.values():
         alone = shelf.get(column.model).generate(
@@ -35,15 +36,16 @@ def test_both_models_answer_and_can_be_opened(session: Session, shelf: Shelf, ru
         assert inspection.attention.row(3, 1).shape == (4, len(inspection.ids) - 1)  # type: ignore[union-attr]
         assert column.strip is not None
         assert column.strip.payload()["ids"] == inspection.ids.tolist()
-        assert "tokens/s" in column.footers[1]
-        assert "greedy, seed 0" in column.footers[1]
+        assert column.reply is not None
+        assert "tokens/s" in column.reply.footer
+        assert "greedy, seed 0" in column.reply.footer
     first = session.columns[session.shown[0]]
     assert session.selection == {"run": first.run, "token": runs.get(first.run).prompt_length}
 
 
 def test_the_conversation_goes_on(session: Session, shelf: Shelf, runs: RunStore) -> None:
     for text in ("Tom has a hat.", "Who has the hat?"):
-        for _ in ask(session, shelf, runs, text, SHORT):
+        for _ in ask(session, shelf, runs, Order("ask", text), SHORT):
             pass
     column = session.columns[session.shown[0]]
     assert [message.role for message in column.conversation] == ["user", "assistant"] * 2
@@ -54,21 +56,21 @@ def test_the_conversation_goes_on(session: Session, shelf: Shelf, runs: RunStore
 
 def test_only_shown_models_are_asked(session: Session, shelf: Shelf, runs: RunStore) -> None:
     session.shown = session.shown[1:]
-    for _ in ask(session, shelf, runs, "Hello", SHORT):
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
         pass
     assert [len(column.conversation) for column in session.columns.values()] == [0, 2]
 
 
 def test_updates_are_coalesced(session: Session, shelf: Shelf, runs: RunStore) -> None:
     began = time.monotonic()
-    ticks = sum(1 for _ in ask(session, shelf, runs, "Hello", wb.Sampling(max_new_tokens=60)))
+    ticks = sum(1 for _ in ask(session, shelf, runs, Order("ask", "Hello"), wb.Sampling(max_new_tokens=60)))
     seconds = time.monotonic() - began
     assert 1 <= ticks <= seconds / TICK + 2, f"{ticks} updates in {seconds:.2f} s"
 
 
 def test_stop_keeps_the_partial_reply_inspectable(session: Session, shelf: Shelf, runs: RunStore) -> None:
     asked_at = ended_at = 0.0
-    for _ in ask(session, shelf, runs, "Hello", LONG):
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), LONG):
         if not asked_at and all(len(column.live or "") > 3 for column in session.columns.values()):
             asked_at = time.monotonic()
             session.stop()
@@ -78,12 +80,13 @@ def test_stop_keeps_the_partial_reply_inspectable(session: Session, shelf: Shelf
     for column in session.columns.values():
         inspection = runs.get(column.run)
         assert 0 < len(inspection.steps) < 1500
-        assert column.footers[1].endswith("stopped")
+        assert column.reply is not None
+        assert column.reply.footer.endswith("stopped")
         assert column.conversation[-1].content == inspection.reply
 
 
 def test_a_listener_who_leaves_stops_the_models(session: Session, shelf: Shelf, runs: RunStore) -> None:
-    stream = ask(session, shelf, runs, "Hello", LONG)
+    stream = ask(session, shelf, runs, Order("ask", "Hello"), LONG)
     next(stream)
     stream.close()
     assert session.stops
@@ -91,33 +94,38 @@ def test_a_listener_who_leaves_stops_the_models(session: Session, shelf: Shelf, 
 
 
 def test_another_version_of_a_reply(session: Session, shelf: Shelf, runs: RunStore) -> None:
-    for _ in ask(session, shelf, runs, "Hello", SHORT):
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
         pass
     first = session.columns[session.shown[0]].conversation[-1].content
     states: list[dict[str, Any]] = []
-    for _ in ask(session, shelf, runs, None, wb.Sampling(max_new_tokens=8, temperature=2.0, seed=5)):
+    for _ in ask(session, shelf, runs, Order("again"), wb.Sampling(max_new_tokens=8, temperature=2.0, seed=5)):
         states.append(page_state(session, shelf))
     column = session.columns[session.shown[0]]
     assert len(column.conversation) == 2
     assert len(column.conversation.versions[-1]) == 2
     assert column.conversation.versions[-1][0] == first
-    assert "temperature 2, top-p 1, seed 5" in column.footers[1]
+    assert column.reply is not None
+    assert "temperature 2, top-p 1, seed 5" in column.reply.footer
+    before = column.talk.made[1][0]
+    assert before is not None
+    assert before.run != column.run
+    assert runs.get(before.run).reply == first, "each version keeps its own run"
     assert all(len(state["columns"][0]["messages"]) == 2 for state in states), "the new version replaces the old one"
 
 
 def test_nothing_to_write_again(session: Session, shelf: Shelf, runs: RunStore) -> None:
     with pytest.raises(wb.WorkbenchError, match="Ask something first"):
-        next(ask(session, shelf, runs, None, SHORT))
+        next(ask(session, shelf, runs, Order("again"), SHORT))
 
 
 def test_a_prompt_that_does_not_fit_is_a_sentence(session: Session, shelf: Shelf, runs: RunStore) -> None:
-    for _ in ask(session, shelf, runs, "word " * 3000, SHORT):
+    for _ in ask(session, shelf, runs, Order("ask", "word " * 3000), SHORT):
         pass
     for column in session.columns.values():
         assert "tokens" in column.note
         assert "Traceback" not in column.note
         assert column.run is None
-    for _ in ask(session, shelf, runs, "Hello", SHORT):
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
         pass
     column = session.columns[session.shown[0]]
     assert column.conversation[0].content == "Hello", "the question that failed is gone"
@@ -129,10 +137,14 @@ def test_a_model_that_cannot_be_loaded_spares_the_other(
 ) -> None:
     shelf = Shelf(names)
     good = shelf.get(names[1])
-    monkeypatch.setattr(
-        shelf, "get", lambda name: good if name == names[1] else (_ for _ in ()).throw(RuntimeError("no"))
-    )
-    for _ in ask(session, shelf, runs, "Hello", SHORT):
+
+    def get(name: str, switches: object = None) -> wb.Model:
+        if name == names[1]:
+            return good
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(shelf, "get", get)
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
         pass
     broken, fine = (session.columns[name] for name in names)
     assert "server's log" in broken.note
@@ -142,7 +154,7 @@ def test_a_model_that_cannot_be_loaded_spares_the_other(
 def test_state_is_a_copy(session: Session, shelf: Shelf, runs: RunStore) -> None:
     """Gradio sends differences: a state that changed in place would never be sent."""
     states = []
-    for _ in ask(session, shelf, runs, "Hello", wb.Sampling(max_new_tokens=60)):
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), wb.Sampling(max_new_tokens=60)):
         state = page_state(session, shelf)
         states.append((state, json.dumps(state)))
     assert all(json.dumps(state) == text for state, text in states)

@@ -22,12 +22,12 @@ def test_the_page_opens_on_the_recorded_exchange(names: list[str], recorded: Rec
     page = build(names, recorded)
     chat = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "wb-chat")
     state = chat.value  # type: ignore[attr-defined]
-    assert state["recorded"].startswith("Recorded from the shipped twins")
+    assert state["recorded"].startswith("Recorded from checkpoint")
     assert [column["model"] for column in state["columns"]] == names
     assert [column["messages"][0]["text"] for column in state["columns"]] == ["What is the capital of France?"] * 2
     for column, name in zip(state["columns"], names, strict=True):
         assert Strip(**column["strip"]).payload()["ids"] == recorded.runs[name].ids.tolist()
-        assert column["run"] == f"recorded-{name}"
+        assert column["run"] == recorded.run_id(name)
     assert state["selection"]["token"] == recorded.runs[names[0]].prompt_length
     json.dumps(state, allow_nan=False)
 

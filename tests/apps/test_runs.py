@@ -250,12 +250,3 @@ def test_old_exports_go(events: RunEvents, found: wb.Inspection, monkeypatch: py
     monkeypatch.setattr("apps.studio.run_events.LASTING", -1.0)
     events.export({"run": run, "format": "py"})
     assert not first.exists()
-
-
-def test_two_runs_are_compared(events: RunEvents, found: wb.Inspection) -> None:
-    run, other = events.runs.add(found, ME), events.runs.add(found, ME)
-    opened = events.difference({"run": run, "other": other, "part": "open"})
-    assert opened["common"] == len(found.ids)
-    assert events.difference({"run": run, "other": other, "part": "layer", "layer": 0})["map"]
-    for bad in ({"run": run}, {"run": run, "other": other, "part": "x"}, None):
-        assert events.difference(bad)["error"]

@@ -1,110 +1,129 @@
-"""What the server keeps is bounded, and one tab never sees or stops another."""
+"""The tabs of a server are bounded, found again by their key, and never see or stop one another."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 import pytest
 
 import workbench as wb
-from apps.studio.runs import RunStore
-from apps.studio.session import Column, Session, Sessions
-from workbench.errors import CaptureError
+from apps.studio.session import MOST_THREADS, BusyError, Column, Session
+from apps.studio.tabs import Sessions
+from apps.studio.talk import Talk
 
-
-@dataclass(frozen=True)
-class Weight:
-    """Stands for an inspection of some size."""
-
-    nbytes: int
-
-
-def test_a_visitor_keeps_only_so_many_runs() -> None:
-    store = RunStore(each=3)
-    mine = [store.add(Weight(1), "me") for _ in range(5)]
-    yours = store.add(Weight(1), "you")
-    assert len(store) == 4
-    assert store.get(yours) == Weight(1)
-    for gone in mine[:2]:
-        with pytest.raises(CaptureError, match="no longer kept"):
-            store.get(gone)
-    assert [store.get(run) for run in mine[2:]] == [Weight(1)] * 3
-
-
-def test_the_least_recently_opened_goes_when_memory_is_full() -> None:
-    store = RunStore(each=99, most_bytes=100)
-    first, second = store.add(Weight(40), "a"), store.add(Weight(40), "b")
-    store.get(first)
-    store.add(Weight(40), "c")
-    assert store.get(first)
-    with pytest.raises(CaptureError):
-        store.get(second)
-    huge = store.add(Weight(500), "d")
-    assert store.get(huge), "the newest run can always be opened"
-    assert len(store) == 1
-
-
-def test_pinned_runs_stay_and_a_visitor_is_forgotten() -> None:
-    store = RunStore(most_bytes=1)
-    store.pin("recorded-x", Weight(10))
-    run = store.add(Weight(10), "me")
-    store.forget("me")
-    assert store.get("recorded-x") == Weight(10)
-    for wrong in (run, "", None, 7, ["x"], {"a": 1}):
-        with pytest.raises(CaptureError):
-            store.get(wrong)
-
-
-def test_run_ids_cannot_be_guessed() -> None:
-    store = RunStore()
-    ids = {store.add(Weight(0), str(i)) for i in range(300)}
-    assert len(ids) == 300
-    assert all(len(run) >= 12 for run in ids)
+A, B, C, D = (letter * 32 for letter in "abcd")
 
 
 def make(owner: str) -> Session:
     return Session(owner, {"m": Column("m")}, ["m"])
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_tabs_are_separate_and_bounded() -> None:
-    store = RunStore()
-    sessions = Sessions(make, store, most=3)
-    one = sessions.of("a")
-    assert sessions.of("a") is one
-    assert sessions.of("b") is not one
-    run = store.add(Weight(1), "b")
-    for owner in ("c", "d"):
+    sessions = Sessions(make, most=3)
+    one = sessions.of(A)
+    assert sessions.of(A) is one
+    assert sessions.of(B) is not one
+    for owner in (C, D):
         sessions.of(owner)
     assert len(sessions) == 3
-    assert sessions.of("a") is not one, "the idle one went"
-    with pytest.raises(CaptureError):
-        store.get(run)
+    assert not sessions.knows(A), "the idle one went"
+    assert sessions.of(A) is not one
 
 
 def test_a_tab_that_writes_is_not_dropped() -> None:
-    sessions = Sessions(make, RunStore(), most=2)
-    busy = sessions.of("busy")
-    busy.rest.clear()
-    for owner in ("b", "c", "d"):
+    sessions = Sessions(make, most=2)
+    busy = sessions.of(A)
+    busy.claim()
+    for owner in (B, C, D):
         sessions.of(owner)
-    assert sessions.of("busy") is busy
+    assert sessions.of(A) is busy
+    with pytest.raises(BusyError):
+        busy.claim()
 
 
-def test_closing_a_tab_stops_its_models_only() -> None:
-    sessions = Sessions(make, RunStore())
-    mine, yours = sessions.of("a"), sessions.of("b")
+def test_a_reload_finds_the_tab_again_and_stops_its_models() -> None:
+    sessions = Sessions(make)
+    mine, yours = sessions.of(A, "page 1"), sessions.of(B, "page 2")
     mine.stops, yours.stops = [threading.Event(), threading.Event()], [threading.Event()]
-    sessions.close("a")
+    sessions.leave("page 1")
     assert all(event.is_set() for event in mine.stops)
     assert not yours.stops[0].is_set()
-    sessions.close("never opened")
-    sessions.close(None)
+    assert sessions.of(A, "page 3") is mine
+
+
+def test_the_page_that_was_left_does_not_stop_the_one_that_came() -> None:
+    sessions = Sessions(make)
+    mine = sessions.of(A, "page 1")
+    sessions.of(A, "page 2")  # the reload arrives before the old page is known to be gone
+    mine.stops = [threading.Event()]
+    sessions.leave("page 1")
+    assert not mine.stops[0].is_set()
+    for nothing in (None, "", "page 9"):
+        sessions.leave(nothing)
+
+
+def test_a_closed_tab_is_kept_for_a_while_and_goes_first() -> None:
+    clock = Clock()
+    sessions = Sessions(make, most=3, grace=60, clock=clock)
+    closed, idle = sessions.of(A, "1"), sessions.of(B, "2")
+    sessions.leave("1")
+    clock.now = 59
+    assert sessions.of(A) is closed
+    sessions.of(C, "3")
+    sessions.of(D, "4")
+    assert not sessions.knows(A), "closed ones go before open ones"
+    assert sessions.of(B) is idle
+    sessions.leave("3")
+    clock.now = 200
+    sessions.of(B, "2")
+    assert not sessions.knows(C), "its time was over"
+
+
+@pytest.mark.parametrize("key", [None, "", "short", 7, ["x" * 32], "x" * 65, "a b" * 10, "ä" * 32])
+def test_what_is_no_key_is_refused_in_a_sentence(key: object) -> None:
+    sessions = Sessions(make)
+    with pytest.raises(wb.WorkbenchError, match="Reload the page"):
+        sessions.of(key)
+    assert not sessions.knows(key)
+
+
+def talk(*texts: str) -> Talk:
+    return Talk.of(
+        wb.Conversation.of([{"role": ("user", "assistant")[i % 2], "content": t} for i, t in enumerate(texts)])
+    )
 
 
 def test_a_question_without_answer_is_dropped_before_the_next() -> None:
-    column = Column("m", wb.Conversation().add("user", "a").add("assistant", "b").add("user", "c"))
-    assert [message.content for message in column.settled()] == ["a", "b"]
-    column.conversation = column.conversation.add("assistant", "")
-    assert [message.content for message in column.settled()] == ["a", "b"]
-    assert len(Column("m", wb.Conversation().add("user", "a")).settled()) == 0
+    assert [message.content for message in talk("a", "b", "c").settled().said] == ["a", "b"]
+    assert [message.content for message in talk("a", "b", "c", "").settled().said] == ["a", "b"]
+    assert len(talk("a").settled()) == 0
+
+
+def test_branching_keeps_what_was_said() -> None:
+    session = make(A)
+    session.branch({"m": Talk()})
+    assert session.number == 1
+    assert not session.threads, "an empty conversation is not worth keeping"
+    session.columns["m"].talk = talk("a", "b")
+    session.branch({"m": talk("a")})
+    assert session.number == 2
+    assert session.threads[1].talks["m"].said.as_dicts() == talk("a", "b").said.as_dicts()
+    for i in range(2 * MOST_THREADS):
+        session.columns["m"].talk = talk(str(i), "x")
+        session.branch({"m": Talk()})
+    assert len(session.threads) <= MOST_THREADS
+    assert session.number > max(session.threads)
+
+
+def test_titles_are_short_and_one_line() -> None:
+    session = make(A)
+    session.columns["m"].talk = talk("  What\nis " + "long " * 100, "x")
+    assert session.present().title.startswith("What is long")
+    assert len(session.present().title) <= 44

@@ -12,7 +12,7 @@ const p = (logprob) => (logprob === null || logprob === undefined ? null : Math.
 export function tokenTables(payload) {
   const best = [0, 1, 2].flatMap((i) => [`alternative_${i + 1}`, `alternative_${i + 1}_logprob`]);
   const rows = payload.tokens.map((piece, i) => [i, payload.ids[i], piece, i >= payload.prompt_length ? "generated" : payload.roles[i], payload.logprob[i], p(payload.logprob[i]), payload.rank[i], payload.entropy[i],
-    ...[0, 1, 2].flatMap((place) => ((payload.alternatives[i] || [])[place] || [null, null]))]);
+    ...[0, 1, 2].flatMap((place) => ((payload.alternatives[i] || [])[place] || [null, null]).slice(0, 2))]);
   return { tokens: table(payload, ["position", "id", "token", "part", "logprob", "probability", "rank", "entropy", ...best], rows) };
 }
 

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     """What `tokens.js` draws: lists by token position; None where no probability was captured; log-probabilities and
-    entropies in nats; at most three alternatives a token."""
+    entropies in nats; the likeliest tokens at its place, with their ids: five for a token of the reply, else three."""
     said = predictions(inspection)
-    length = len(inspection.ids)
+    length, first = len(inspection.ids), int(inspection.prompt_length)
     return {
         "run": run,
         "model": inspection.model["name"],
         "prompt_length": int(inspection.prompt_length),
+        "given": int(inspection.record.given),
         "tokens": [str(piece) for piece in inspection.tokens],
         "ids": [int(token) for token in inspection.ids],
         "roles": [str(role) for role in inspection.roles],
@@ -27,6 +28,7 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
         "rank": [int(rank) or None for rank in said.rank],
         "entropy": [number(value) for value in said.entropy[:length]],
         "alternatives": [
-            [[piece, number(p)] for piece, _, p in said.top.get(i, [])[:3]] or None for i in range(length)
+            [[piece, number(p), token] for piece, token, p in said.top.get(i, [])[: 5 if i >= first else 3]] or None
+            for i in range(length)
         ],
     }

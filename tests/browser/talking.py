@@ -1,0 +1,66 @@
+"""What the tests of the chat do again and again."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def ready(page: Page) -> None:
+    """The page is drawn, the attention of the first token with it."""
+    page.wait_for_selector(".wb-attention[data-drawn]")
+
+
+def idle(page: Page) -> None:
+    """Nothing is being written."""
+    expect(page.locator("#wb-send")).to_be_enabled()
+    expect(page.locator(".wb-live")).to_have_count(0)
+
+
+def ask(page: Page, text: str) -> None:
+    """Send a question as soon as the page takes one."""
+    expect(page.locator("#wb-send")).to_be_enabled()
+    page.fill("#wb-question textarea", text)
+    page.click("#wb-send")
+
+
+def answered(page: Page, column: int = 0, count: int = 1) -> None:
+    """The replies of a column have ended: their footers tell the length."""
+    expect(footers(page, column)).to_have_count(count)
+
+
+def footers(page: Page, column: int = 0) -> Locator:
+    return page.locator(".wb-column").nth(column).locator(".wb-assistant .wb-footer-words", has_text="tokens")
+
+
+def said(page: Page, text: str, count: int = 1, column: int = 0) -> None:
+    """Ask, and wait for both models: ``count`` replies a column."""
+    ask(page, text)
+    for place in range(page.locator(".wb-column").count()):
+        answered(page, place, count)
+    idle(page)
+
+
+def settings(page: Page, longest: int | None = None, preset: str | None = None, seed: int | None = None) -> None:
+    """Open the sampling settings and change some."""
+    box = page.locator("#wb-settings")
+    if not box.locator("#wb-preset").is_visible():
+        box.locator("button.label-wrap").click()
+    if preset is not None:
+        box.locator("#wb-preset label", has_text=preset).click()
+    if seed is not None:
+        box.locator("#wb-seed input").fill(str(seed))
+        page.keyboard.press("Tab")
+    if longest is not None:
+        box.get_by_label("number input for Longest reply (tokens)").fill(str(longest))
+        page.keyboard.press("Tab")
+
+
+def act(page: Page, label: str, column: int = 0, role: str = "assistant") -> None:
+    """Click an action of the last message of a role."""
+    message = page.locator(".wb-column").nth(column).locator(f".wb-{role}").last
+    message.hover()
+    message.get_by_role("button", name=label, exact=False).click()
+
+
+def replies(page: Page, column: int = 0) -> list[str]:
+    return page.locator(".wb-column").nth(column).locator(".wb-assistant .wb-text").all_inner_texts()
