@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -80,6 +83,53 @@ def test_the_numbers_are_those_of_the_comparison(watched: Callable, report: Path
     reads = [comparison.a, comparison.b]
     shares = [one.attention.row(6, 1).mean(0).max() for one in reads]  # type: ignore[union-attr]
     expect(page.locator(".wb-panel:visible .wb-list").first).to_contain_text(f"{100 * max(shares):.1f} %")
+
+
+def test_every_panel_can_be_taken_away(
+    watched: Callable, report: Path, comparison: wb.Comparison, tmp_path: Path
+) -> None:
+    page = watched(report.as_uri()).page
+    page.wait_for_selector(".wb-attention[data-drawn]")
+    page.locator(".wb-tokens").first.locator(".wb-token[data-i='6']").click()
+    in_difference(page)
+    length = comparison.attention.length
+    expected = {
+        "Attention": (length * (length + 1) // 2, "found.attention.map(1)"),
+        "Logit lens": (comparison.lens.sizes["layer"], "found.lens"),
+        "KV cache": (3, "found.kv_cache"),
+        "Next token": (5, "found.table"),
+    }
+    for tab, (least, words) in expected.items():
+        page.get_by_role("tab", name=tab).click()
+        panel = page.locator(".wb-panel:visible")
+        panel.get_by_role("button", name="Data of").click()
+        with page.expect_download() as found:
+            panel.get_by_role("menuitem").filter(has_text="CSV").last.click()
+        lines = Path(found.value.path()).read_text("utf-8-sig").splitlines()
+        assert len(lines) > least, tab
+        panel.get_by_role("button", name="Data of").click()
+        with page.expect_download() as found:
+            panel.get_by_role("menuitem").filter(has_text="NPZ").click()
+        assert len(np.load(Path(found.value.path())).files) > 1
+        panel.get_by_role("button", name="Figure of").click()
+        with page.expect_download() as found:
+            panel.get_by_role("menuitem").filter(has_text="PNG").click()
+        assert Path(found.value.path()).read_bytes().startswith(b"\x89PNG")
+        panel.get_by_role("button", name="Code of").click()
+        expect(panel.locator("pre")).to_contain_text(words)
+    lens = pd.read_csv(io.StringIO("\n".join(_lens_csv(page))))
+    row = lens[(lens["position_a"] == 6) & (lens["layer"] == 3)].iloc[0]
+    at = comparison.lens.sel(place=5, layer=3)
+    assert row["logprob_b"] == pytest.approx(float(at.logprob_b), abs=1e-4)
+
+
+def _lens_csv(page: Page) -> list[str]:
+    page.get_by_role("tab", name="Logit lens").click()
+    panel = page.locator(".wb-panel:visible")
+    panel.get_by_role("button", name="Data of").click()
+    with page.expect_download() as found:
+        panel.get_by_role("menuitem").filter(has_text="CSV").click()
+    return Path(found.value.path()).read_text("utf-8-sig").splitlines()
 
 
 def test_a_token_marks_its_counterpart(watched: Callable, report: Path, comparison: wb.Comparison) -> None:

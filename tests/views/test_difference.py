@@ -132,3 +132,25 @@ def test_a_report_of_two_holds_their_difference(measured: wb.Comparison, tmp_pat
     assert '"difference":null' in render([measured.a], "One")
     written = measured.to_html(tmp_path / "two.html").read_text(encoding="utf-8")
     assert measured.parting.sentence.split("”")[0].replace("<", "\\u003c") in written
+
+
+def test_the_code_of_a_panel_makes_its_numbers_again(comparison: wb.Comparison, tmp_path: Path) -> None:
+    text = answer_pair(comparison, "r", "s", {"part": "code", "panel": "attention", "layer": 1, "head": 2})["code"]
+    names: dict = {}
+    exec(compile(text, "panel", "exec"), names)
+    again: wb.Comparison = names["found"]
+    assert [again.a.ids.tolist(), again.b.ids.tolist()] == [comparison.a.ids.tolist(), comparison.b.ids.tolist()]
+    np.testing.assert_allclose(names["shown"].values, comparison.attention.map(1).values[2], atol=1e-5)
+    assert again.measured is not None and again.table["kl_ab"].notna().any()
+    whole = pack_whole(comparison, "r", "s")["code"]
+    filled = whole["attention/one"].replace("@layer@", "1").replace("@head@", "2")
+    assert filled == text
+    for panel in ("lens", "cache", "next"):
+        assert answer_pair(comparison, "r", "s", {"part": "code", "panel": panel, "layer": None, "head": -1}) == {
+            "code": whole[panel]
+        }
+        compile(whole[panel], panel, "exec")
+    with pytest.raises(WorkbenchError, match="no panel 'x'"):
+        answer_pair(comparison, "r", "s", {"part": "code", "panel": "x"})
+    with pytest.raises(WorkbenchError, match="head 99"):
+        answer_pair(comparison, "r", "s", {"part": "code", "panel": "attention", "layer": 0, "head": 99})

@@ -13,8 +13,8 @@ MODULES = (
     *("theme", "dom", "data", "matrix", "files", "figure", "tables", "actions"),
     *("minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
     *("coarse", "lens", "growth", "keyheads", "cache", "next"),
-    *("alignment", "sidebyside", "differenceattention", "differencelens", "differencenext", "differencecache"),
-    *("difference", "inspector", "gridcell", "grid"),
+    *("alignment", "sidebyside", "differencetables", "differenceattention", "differencelens", "differencenext"),
+    *("differencecache", "difference", "inspector", "gridcell", "grid"),
 )
 """In order of their imports: a module only imports from those before it."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from workbench.comparison import Comparison, Divergence
 from workbench.comparison.parting import names
 from workbench.errors import WorkbenchError
+from workbench.views import differencecode
 from workbench.views.arrays import number, pack_array, pack_signed_shares
 from workbench.views.attention import MAP_BYTES, SHOWN_STATISTICS, pool
 from workbench.views.cache import counts
@@ -122,7 +123,8 @@ def pack_whole(
     comparison: Comparison, run: str, other: str, most_bytes: int = MAP_BYTES, most_sides: int = 4096
 ) -> dict[str, Any]:
     """Everything at once, for a file without a server: ``open``, ``layers`` by number whose maps take ``most_bytes``
-    each, and ``next``, the exact predictions by side and token, the last ``most_sides`` of each text."""
+    each, ``next``, the exact predictions by side and token, the last ``most_sides`` of each text, and ``code`` by
+    panel."""
     opened = pack(comparison, run, other, most_bytes)
     layers = comparison.attention.layers if opened["attention"]["captured"] else []
     said: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
@@ -133,11 +135,12 @@ def pack_whole(
         "open": opened,
         "layers": {str(layer): pack_layer(comparison, layer, most_bytes) for layer in layers},
         "next": said,
+        "code": differencecode.pack(comparison),
     }
 
 
 def answer_pair(comparison: Comparison, run: str, other: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The payload for a ``request`` {"part": "aligned" | "open" | "layer" | "next", "layer", "side", "token"}. Raises a
+    """The payload for a ``request`` {"part": "aligned" | "open" | "layer" | "next" | "code", ...}. Raises a
     WorkbenchError, in a sentence, for what does not exist."""
     part = request.get("part")
     if part == "aligned":
@@ -146,11 +149,17 @@ def answer_pair(comparison: Comparison, run: str, other: str, request: dict[str,
         return pack(comparison, run, other)
     if part == "layer":
         return pack_layer(comparison, _whole(request, "layer", int(comparison.a.model["layers"])))
+    if part == "code":
+        layer = _whole(request, "layer", int(comparison.a.model["layers"])) if request.get("layer") is not None else 0
+        heads = comparison.attention.heads if request.get("panel") == "attention" else []
+        place = request.get("head", -1)
+        head = None if place in (None, -1) else heads[_whole(request, "head", len(heads))]
+        return {"code": differencecode.code(comparison, str(request.get("panel")), layer, head)}
     if part == "next" and (side := request.get("side")) in SIDES:
         length = len((comparison.a if side == "a" else comparison.b).ids)
         return {"measured": pack_next(comparison, side, _whole(request, "token", length + 1))}
     raise WorkbenchError(
-        f"a view asked for {str(part)[:40]!r} of a difference", expected="aligned, open, layer or next"
+        f"a view asked for {str(part)[:40]!r} of a difference", expected="aligned, open, layer, next or code"
     )
 
 

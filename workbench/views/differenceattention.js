@@ -11,6 +11,8 @@ import { mosaic } from "./mosaic.js";
 import { heatmap } from "./heatmap.js";
 import { places, relation, texts } from "./alignment.js";
 import { both, legend } from "./sidebyside.js";
+import { actions } from "./actions.js";
+import { attentionOf, wordsOf } from "./differencetables.js";
 
 const FACTS = [
   ["distance", "reaches back, tokens", (v) => v.toFixed(1)],
@@ -49,6 +51,14 @@ export function draw(element, pair, options = {}) {
   const headText = make("output", { class: "wb-number" });
   const sink = toggle("leave out the sink", false, (on) => { hideSink = on; paint(); }, "Leave out the first key, which often collects unused attention, and colour the rest to its own largest difference");
   const bar = make("div", { class: "wb-bar" }, make("label", { class: "wb-slider" }, make("span", { text: "Layer" }), slider, layerText), headText, sink);
+  const own = actions({
+    name: "attention", title: "the attention differences", body: element, repaint: () => paint(),
+    tables: [["row", "what this token reads in both"], ["map", "the map of differences"]],
+    at: () => ({ token: selection.token ?? 0, layer, head }),
+    words: () => wordsOf(pair, `attention-layer${layer}`, selection),
+    local: () => attentionOf(pair, layers.get(layer), reading().map((token, i) => [token, rows.get(`${i ? pair.other : pair.run}/${token}/${layer}`)]), { layer, head }),
+  }, { code: source.code });
+  bar.append(own.element);
   const scale = make("p", { class: "wb-legend-line" });
   const heads = mosaic(view, setHead, { values: (piece, one) => signed(piece.map, one, hideSink), reach, lines });
   const facts = make("table", { class: "wb-two-facts" });
@@ -65,7 +75,7 @@ export function draw(element, pair, options = {}) {
   const note = make("p", { class: "wb-message", text: found.note || "" });
   const maps = make("div", { class: "wb-maps" }, left, map.element);
   element.classList.add("wb-attention");
-  element.replaceChildren(...(found.captured ? [bar, scale, maps, message, lists] : [note]));
+  element.replaceChildren(...(found.captured ? [bar, own.note, scale, maps, message, lists] : [note]));
 
   const headName = () => (head < 0 ? "mean of all heads" : `head ${found.head_names[head]}`);
 
@@ -108,6 +118,7 @@ export function draw(element, pair, options = {}) {
   async function load() {
     if (!found.captured) return;
     const mine = ++ticket;
+    own.stale();
     const [a, b] = reading();
     const wanted = [[pair.run, a], [pair.other, b]];
     try {

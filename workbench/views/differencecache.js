@@ -5,6 +5,8 @@ import { make } from "./dom.js";
 import { bytes, short, whole } from "./data.js";
 import { places, texts } from "./alignment.js";
 import { bars } from "./sidebyside.js";
+import { actions } from "./actions.js";
+import { cacheOf, wordsOf } from "./differencetables.js";
 
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 
@@ -15,7 +17,14 @@ export function draw(element, pair, options = {}) {
   const own = make("p", { class: "wb-facts" });
   element.classList.add("wb-cache");
   if (pair.cache) {
-    element.replaceChildren(summary, rows, own);
+    const taking = actions({
+      name: "cache", title: "the two caches", body: element, repaint: () => {},
+      tables: [["layers", "bytes and tokens by layer"]],
+      at: () => ({ token: selection.token ?? 0, layer: null, head: -1 }),
+      words: () => wordsOf(pair, "cache", selection),
+      local: () => cacheOf(pair),
+    }, { code: (options.source || {}).code });
+    element.replaceChildren(make("div", { class: "wb-head-line" }, summary, taking.element), taking.note, rows, own);
     paint();
     paintOwn();
   } else {

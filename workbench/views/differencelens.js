@@ -7,6 +7,8 @@ import { unpack, percent, rank, short, visible } from "./data.js";
 import { onTheme, isDark, tint } from "./theme.js";
 import { alike, places, relation, texts } from "./alignment.js";
 import { legend } from "./sidebyside.js";
+import { actions } from "./actions.js";
+import { lensOf, wordsOf } from "./differencetables.js";
 
 const FULL = 6; // nats of full colour: a factor of 400
 
@@ -20,13 +22,22 @@ export function draw(element, pair, options = {}) {
   const scale = make("p", { class: "wb-legend-line" });
   const grid = make("div", { class: "wb-lens-grid", tabindex: "0", role: "region", "aria-label": "Differences by layer and token" });
   const note = make("p", { class: "wb-message", text: pair.lens.note });
+  let shownColumns = []; // of the grid
+  const own = actions({
+    name: "lens", title: "the differences of the lens", body: element, repaint: () => paint(),
+    tables: [["grid", "every layer and token of the grid"]],
+    at: () => ({ token: selection.token ?? 0, layer: null, head: -1 }),
+    words: () => wordsOf(pair, "lens", selection, "Log-probabilities in nats. "),
+    local: () => lensOf(pair, shownColumns),
+  }, { code: source.code });
   element.classList.add("wb-lens");
-  element.replaceChildren(message, story, scale, grid, note);
+  element.replaceChildren(make("div", { class: "wb-head-line" }, message, own.element), own.note, story, scale, grid, note);
 
   const at = () => places(pair, selection.run, selection.token);
 
   async function load() {
     const mine = ++ticket;
+    own.stale();
     const here = at();
     if (here[0] === null && here[1] === null) return;
     try {
@@ -65,8 +76,8 @@ export function draw(element, pair, options = {}) {
     const parted = pair.parting.positions;
     const parting = !parted.includes(null) && selection.token === parted[selection.run === pair.other ? 1 : 0];
     const followed = parting ? parted : here;
-    const own = followed.map((token, i) => of(i, token));
-    if (own.some(Boolean)) drawStory(own, followed.map((token, i) => `“${short(pieces[i][token ?? here[i]] ?? "", 14)}”`));
+    const ours = followed.map((token, i) => of(i, token));
+    if (ours.some(Boolean)) drawStory(ours, followed.map((token, i) => `“${short(pieces[i][token ?? here[i]] ?? "", 14)}”`));
     drawGrid(here);
     element.dataset.drawn = `${pair.run}/${pair.other}/${selection.run}/${selection.token}/${isDark()}`;
   }
@@ -114,6 +125,7 @@ export function draw(element, pair, options = {}) {
   function drawGrid(here) {
     grid.replaceChildren();
     scale.replaceChildren();
+    shownColumns = [];
     if (pair.lens.note || !details[0] || !details[1]) return;
     const shown = details[0].positions.map((p) => p + 1).filter((token) => token < pair.lengths[0] && places(pair, pair.run, token)[1] !== null && of(0, token) && of(1, places(pair, pair.run, token)[1]));
     if (!shown.length) return;
@@ -124,6 +136,7 @@ export function draw(element, pair, options = {}) {
       const b = places(pair, pair.run, token)[1];
       return { token, b, own: of(0, token), other: of(1, b), same: alike(pair, [token, b]) };
     });
+    shownColumns = columns;
     const pieces = texts(pair)[0];
     const kind = (column) => `${column.token === here[0] ? "wb-on" : ""}${column.same ? "" : " wb-apart"}`;
     const head = make("tr", {}, make("th", { class: "wb-lens-layer", text: "layer" }), ...columns.map((column) => make("th", { scope: "col", class: kind(column) },

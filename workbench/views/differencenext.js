@@ -6,6 +6,8 @@ import { make } from "./dom.js";
 import { nats, percent, short, visible } from "./data.js";
 import { places, predicted, relation, texts } from "./alignment.js";
 import { bars } from "./sidebyside.js";
+import { actions } from "./actions.js";
+import { nextOf, wordsOf } from "./differencetables.js";
 
 export function draw(element, pair, options = {}) {
   const source = options.source || {};
@@ -14,21 +16,30 @@ export function draw(element, pair, options = {}) {
   const columns = make("div", { class: "wb-lists" });
   const message = make("p", { class: "wb-message", role: "status" });
   const exact = make("div", { class: "wb-exact" });
+  let drawn = []; // [{place, rows, measured}] of the sections
+  const own = actions({
+    name: "next", title: "the next-token differences", body: element, repaint: () => {},
+    tables: [["candidates", "the candidates with both probabilities"]],
+    at: () => ({ token: selection.token ?? 0, layer: null, head: -1 }),
+    words: () => wordsOf(pair, "next-token", selection),
+    local: () => nextOf(pair, drawn),
+  }, { code: source.code });
   element.classList.add("wb-next");
-  element.replaceChildren(message, columns, exact);
+  element.replaceChildren(make("div", { class: "wb-head-line" }, message, own.element), own.note, columns, exact);
 
   async function load() {
     const mine = ++ticket;
+    own.stale();
     const at = places(pair, selection.run, selection.token);
     if (at[0] === null && at[1] === null) return;
     const runs = [pair.run, pair.other];
     try {
       // The text that was measured: that of the selected run, where its own token has no counterpart.
       const side = selection.run === pair.other ? "b" : "a";
-      const own = at["ab".indexOf(side)];
+      const place = at["ab".indexOf(side)];
       const [kept, ...whole] = await Promise.all([
         Promise.all(predicted(pair, at).map((token, i) => (token === null ? null : source.next(runs[i], token)))),
-        ...[own, own + 1].map((token) => (pair.measured ? source.exact(side, token) : { measured: null })),
+        ...[place, place + 1].map((token) => (pair.measured ? source.exact(side, token) : { measured: null })),
       ]);
       if (mine !== ticket) return;
       const pieces = texts(pair);
@@ -36,9 +47,10 @@ export function draw(element, pair, options = {}) {
       message.textContent = relation(pair, at, name);
       const before = kept.map((found) => found && found.before);
       const after = kept.map((found, i) => (at[i] === null ? null : found && found.after));
+      drawn = [];
       columns.replaceChildren(
-        section(`Instead of ${name}`, before, whole[0].measured, own, own === 0 ? "The first token is given, not predicted." : "Not captured before this token."),
-        section(`After ${name}`, after, whole[1].measured, own + 1, "Not captured after this token.")
+        section(`Instead of ${name}`, before, whole[0].measured, place, place === 0 ? "The first token is given, not predicted." : "Not captured before this token."),
+        section(`After ${name}`, after, whole[1].measured, place + 1, "Not captured after this token.")
       );
       drawExact();
       element.dataset.drawn = `${pair.run}/${pair.other}/${selection.run}/${selection.token}/${pair.measured}`;
@@ -55,6 +67,7 @@ export function draw(element, pair, options = {}) {
       return box;
     }
     const rows = measured ? measured.rows.map(([piece, id, p, q]) => ({ piece, id, known: [Math.exp(p), Math.exp(q)], bound: [null, null] })) : merged(sides);
+    drawn.push({ place: index, rows, measured });
     const actual = [measured && measured.actual, ...sides.map((side) => side && side.actual && side.actual.id)];
     for (const row of rows.slice(0, 10)) {
       const printed = row.known.map((share, i) => (share !== null ? percent(share) : row.bound[i] === null ? "–" : `≤ ${percent(row.bound[i])}`));

@@ -68,6 +68,7 @@ export function draw(element, runs, options = {}) {
   function boundToBoth([a, b]) {
     return {
       layer: (layer) => answer(source.difference(a, b, { part: "layer", layer })),
+      code: (request) => answer(source.difference(a, b, { part: "code", ...request })),
       exact: (side, token) => answer(source.difference(a, b, { part: "next", side, token })),
       row: (run, token, layer) => answer(source.row(run, token, layer)),
       lens: (run, token) => answer(source.lens(run, token)),

@@ -78,8 +78,13 @@ function pageOf(id, at) {
 
 function sourceOf(runs, difference = null) {
   const of = (id) => runs.find((run) => run.run === id);
-  const between = async (a, b, { part, layer, side, token }) => {
+  const between = async (a, b, { part, layer, side, token, panel, head }) => {
     if (part === "open") return difference.open;
+    if (part === "code") {
+      const { head_names } = difference.open.attention;
+      const name = panel === "attention" ? `attention/${head < 0 ? "mean" : "one"}` : panel;
+      return { code: difference.code[name].replaceAll("@layer@", layer).replaceAll("@head@", head_names ? head_names[head] : 0) };
+    }
     if (part === "layer") return difference.layers[layer] || { error: `Layer ${layer} is not in this file.` };
     return { measured: difference.next[side][token] || null };
   };
