@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.inspection.run import Run
     from workbench.inspection.storage import open_inspection as open
     from workbench.model import Model, load
+    from workbench.planning.memory import MemoryPlan, memory
 
 _HOMES = {
     "load": ("workbench.model", "load"),
@@ -41,13 +42,15 @@ _HOMES = {
     "Conversation": ("workbench.chat.conversation", "Conversation"),
     "compare": ("workbench.comparison.both", "compare"),
     "Comparison": ("workbench.comparison.comparison", "Comparison"),
+    "memory": ("workbench.planning.memory", "memory"),
+    "MemoryPlan": ("workbench.planning.memory", "MemoryPlan"),
     "WorkbenchError": ("workbench.errors", "WorkbenchError"),
 }
 
 __version__ = "0.1.0"
 __all__ = ["AttentionCapture", "AttributionCapture", "Capture", "Comparison", "Conversation", "Inspection",
-           "LensCapture", "Model", "PrefixStore", "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "compare",
-           "load", "open"]  # fmt: skip
+           "LensCapture", "MemoryPlan", "Model", "PrefixStore", "Run", "Sampling", "Step", "TunedLens", "WorkbenchError", "compare",
+           "load", "memory", "open"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
+from workbench.capture.cost import CHUNK
 from workbench.capture.observer import install, observing
 from workbench.capture.recording import Recording
 from workbench.models.placement import turn
 
-CHUNK = 2048
 Progress = Callable[[int], None]
 
 
