@@ -38,3 +38,17 @@ def test_the_page_is_served_until_ctrl_c(tiny_checkpoint: Callable[..., Path]) -
         server.kill()
     assert server.returncode in (0, 130)
     assert "Traceback" not in said + rest
+
+
+def test_a_folder_of_recorded_exchanges_can_be_named(tmp_path: Path) -> None:
+    """What cannot be read there is a sentence, before anything is served."""
+    app = [sys.executable, "-m", "workbench", "app", "--no-browser", "--recorded"]
+    for text, said in ((None, "no recorded exchanges"), ("[]", "malformed")):
+        folder = tmp_path / str(text is None)
+        folder.mkdir()
+        if text is not None:
+            (folder / "index.json").write_text(text)
+        done = subprocess.run([*app, str(folder)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert said in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ import atexit
 import importlib.util
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +21,9 @@ EXAMPLES = """Examples:
 
 `workbench app --model twin-v0.2 --port 8000 --no-browser`
 
-`workbench app --model v0.1 --model v0.2 --dtype bfloat16 --device-map cuda`"""
+`workbench app --model v0.1 --model v0.2 --dtype bfloat16 --device-map cuda`
+
+`workbench app --recorded recorded-on-a-gpu`"""
 
 
 def serve(
@@ -33,6 +36,14 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port; the next free one when it is taken.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    recorded: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of recorded exchanges to offer instead of the shipped ones, made by python -m "
+            "apps.studio.record; for example from the 7B models on a GPU.",
+            show_default=False,
+        ),
+    ] = None,
     revision: Revision = None,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
@@ -53,10 +64,19 @@ def serve(
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from apps.studio.launch import launch
 
+    offered = None
+    if recorded is not None:
+        from apps.studio.recorded import read_exchanges
+
+        if not (offered := read_exchanges(recorded)):
+            raise WorkbenchError(
+                f"There are no recorded exchanges in {recorded}", expected="a folder with an index.json",
+                remedy="Make one: python -m apps.studio.record --folder FOLDER",
+            )  # fmt: skip
     options = (revision, dtype, device_map, quantization, local_files_only)
     usual = options == (None, "auto", None, None, False)
     models = [name if usual and is_shipped(name) else loaded(name, *options) for name in names]
-    launch(models, host=host, port=port, browser=browser)
+    launch(models, host=host, port=port, browser=browser, recorded=offered)
     # A thread may still be computing a reply, and an interpreter that shuts down under torch's threads can abort. What
     # was registered for the end (an offload folder to remove) runs; the interpreter is not taken apart.
     atexit._run_exitfuncs()

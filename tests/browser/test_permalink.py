@@ -1,0 +1,102 @@
+"""The address of the page: it says what is selected, brings it back, and never breaks the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def opened(watched: Callable, address: str) -> Page:
+    page: Page = watched(address).page
+    page.wait_for_selector(".wb-attention[data-drawn], .wb-lens[data-drawn]")
+    return page
+
+
+def test_the_address_follows_the_selection_and_brings_it_back(watched: Callable, address: str) -> None:
+    page = opened(watched, address)
+    assert "?" not in page.url, "plain until something is chosen"
+    page.locator(".wb-token[data-i='5']").first.click()
+    expect(page).to_have_url(re.compile(r"run=recorded-fact-.*token=5"))
+    slider = page.get_by_role("slider", name="Layer").first
+    slider.fill("2")
+    expect(page).to_have_url(re.compile("layer=2"))
+    page.locator(".wb-mosaic").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("head=0"))
+    page.get_by_role("tab", name="Logit lens").click()
+    expect(page).to_have_url(re.compile("tab=lens"))
+    again = watched(page.url).page
+    again.wait_for_selector(".wb-lens[data-drawn]")
+    expect(again.locator(".wb-where")).to_contain_text("position 5")
+    expect(again.locator(".wb-token.wb-on")).to_have_attribute("data-i", "5")
+    again.get_by_role("tab", name="Attention").click()
+    again.wait_for_selector(".wb-attention[data-drawn*='/2/0/5/']")
+
+
+def test_share_copies_the_address(watched: Callable, address: str) -> None:
+    page = opened(watched, address)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="share").click()
+    expect(page.locator(".wb-share")).to_have_text("link copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "run=recorded-fact-" in copied
+    assert copied == page.url
+
+
+def test_a_link_to_a_run_of_another_tab_opens_on_the_runs_page(watched: Callable, address: str) -> None:
+    page = opened(watched, address)
+    page.fill("#wb-question textarea", "A link to this?")
+    page.click("#wb-send")
+    expect(page.locator(".wb-kept")).to_contain_text("runs kept", timeout=30_000)
+    page.locator(".wb-token[data-i='2']").first.click()
+    expect(page).to_have_url(re.compile("token=2"))
+    page.reload()
+    expect(page.locator(".wb-where")).to_contain_text("position 2")
+    assert "/runs" not in page.url
+    other = watched(page.url).page
+    other.wait_for_selector(".wb-run-view .wb-attention[data-drawn]")
+    assert "/runs?" in other.url
+    expect(other.locator(".wb-where")).to_contain_text("position 2")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?run=nobody",
+        "?run=",
+        "?run=%3Cscript%3E&token=3",
+        "?run=recorded-fact-x&token=1",
+        "?run=" + "a" * 5000,
+        "?run=..%2F..%2Fetc&with=../..",
+    ],
+)
+def test_a_link_to_nothing_is_answered_and_the_opening_shown(watched: Callable, address: str, query: str) -> None:
+    page = opened(watched, address + query)
+    expect(page.locator("#wb-inspector")).to_contain_text("The link leads to a run that cannot be opened")
+    expect(page.locator(".wb-banner")).to_contain_text("Recorded")
+    assert "?" not in page.url
+    page = watched(f"{address}runs{query}").page
+    expect(page.locator(".wb-runs-page")).to_contain_text("The link leads to a run that cannot be opened")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("token=99999999", "token=-4&layer=x&head=1e9", "token=3.5&tab=%3Cb%3E"),
+        *("layer=99&head=99&token=2&tab=nothing", "difference=1&with=none"),
+    ],
+)
+def test_nonsense_in_a_link_is_left_out(watched: Callable, address: str, rest: str) -> None:
+    page = opened(watched, address)
+    page.locator(".wb-token[data-i='4']").first.click()
+    expect(page).to_have_url(re.compile("run="))
+    run = re.search(r"run=([^&]+)", page.url)
+    assert run
+    for path in ("", "runs"):
+        linked = opened(watched, f"{address}{path}?run={run[1]}&{rest}")
+        expect(linked.locator(".wb-where")).to_contain_text("position")
