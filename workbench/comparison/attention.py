@@ -94,14 +94,17 @@ class AttentionComparison:
         a, b = self._both("statistics")
         index = pd.MultiIndex.from_product([self.layers, self.heads], names=["layer", "head"])
         columns: dict[tuple[str, str], np.ndarray] = {}
+        known = [one.statistics for one in (a, b)]  # put together at each access: once for all of them
         for name in STATISTICS:
-            values = [self._mean(one, name) for one in (a, b)]
+            values = [
+                self._mean(one, found[name]) for one, found in zip((a, b), known, strict=True) if found is not None
+            ]
             columns |= {(name, "a"): values[0], (name, "b"): values[1], (name, "difference"): values[1] - values[0]}
         return pd.DataFrame(columns, index=index)
 
-    def _mean(self, attention: Attention, name: str) -> np.ndarray:
-        assert attention.statistics is not None
-        values = self._of(attention.statistics[name], self.layers)
+    def _mean(self, attention: Attention, statistic: xr.DataArray) -> np.ndarray:
+        """Mean (layer * head,) over the queries that are compared; NaN without any."""
+        values = self._of(statistic, self.layers)
         starts = np.arange(values.shape[-1]) * attention.block
         weights = np.clip(self.length - starts, 0, attention.block)
         if not weights.sum():
