@@ -1,30 +1,27 @@
 """What capture costs at any length: time against a plain forward, peak memory, and decoding.
 
     python tests/benchmarks/capture.py --lengths 4096 8192 16384 --rounds 3 [--window 4096] [--shape 7b]
-    python tests/benchmarks/capture.py --only decoding
-    python tests/benchmarks/capture.py --only peers --lengths 1024 2048
+    python tests/benchmarks/capture.py --only decoding --lengths 4096
 
 Times are of the processor, all configurations in turn in every round, as ratios to that round's plain forward:
-transformers' own SDPA over the whole prompt, in this process, same weights. Prints Markdown, checks nothing.
+transformers' own SDPA over the whole prompt, in this process, same weights. Decoding is timed behind
+the first of the lengths. Prints Markdown, checks nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import importlib.util
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
-from measuring import EVERYTHING, SEVEN_B, SMALL, bench_model, plain_forward, prompt_of
-from transformers import AutoModelForCausalLM
+from measuring import EVERYTHING, SHAPES, bench_model, described, plain_forward, prompt_of, seconds
 
 import workbench as wb
 from workbench.capture import block_sums
@@ -65,12 +62,6 @@ def kernel(compiled: bool) -> Iterator[None]:
         block_sums.library = known
 
 
-def seconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def ratios(model: Model, tokens: int, rounds: int, names: list[str]) -> dict[str, float]:
     """Median ratio of each configuration to plain, and the plain seconds under "plain"."""
     plain = copy.deepcopy(model.module)
@@ -93,11 +84,10 @@ def ratios(model: Model, tokens: int, rounds: int, names: list[str]) -> dict[str
 
 def time_table(options: argparse.Namespace) -> None:
     names = [name for name in CONFIGURATIONS if not options.match or any(part in name for part in options.match)]
-    shape = SEVEN_B if options.shape == "7b" else SMALL
+    shape = SHAPES[options.shape]
     with TemporaryDirectory() as folder:
         model = bench_model(Path(folder), options.window, shape)
-    described = f"{shape['num_hidden_layers']} layers x {shape['num_attention_heads']} heads x {shape['head_dim']}"
-    print(f"\n**Time**, {described}, window {options.window}, float32, {torch.get_num_threads()} threads, "
+    print(f"\n**Time**, {described(shape)}, window {options.window}, float32, {torch.get_num_threads()} threads, "
           f"{options.rounds} rounds\n")  # fmt: skip
     print("| tokens | plain (s) | " + " | ".join(names) + " |")
     print("|---" * (len(names) + 2) + "|")
@@ -108,13 +98,14 @@ def time_table(options: argparse.Namespace) -> None:
 
 
 def decoding_table(options: argparse.Namespace) -> None:
-    """Per new token at 4096 tokens of context, the reading of the prompt left out."""
+    """Per new token behind the first of the lengths, the reading of the prompt left out."""
+    context, shape = options.lengths[0], SHAPES[options.shape]
     last = wb.AttentionCapture(rows="last", pool=0, statistics=False)
     captures = {"plain decoding": wb.Capture.nothing(), "last row, lens top 5, cache": wb.Capture(last)}
     captures["last row"] = wb.Capture(last, lens=None, kv_cache=False)
     with TemporaryDirectory() as folder:
-        model = bench_model(Path(folder), options.window)
-    prompt = prompt_of(model, 4096)
+        model = bench_model(Path(folder), options.window, shape)
+    prompt = prompt_of(model, context)
 
     def spent(capture: wb.Capture) -> float:
         run = model.generate(prompt, wb.Sampling(max_new_tokens=65, temperature=1.0, seed=1), capture)
@@ -126,7 +117,7 @@ def decoding_table(options: argparse.Namespace) -> None:
         return (time.process_time() - began) / 64
 
     rounds = [{name: spent(capture) for name, capture in captures.items()} for _ in range(options.rounds)]
-    print(f"\n**Decoding**, small shape, 4096 tokens of context, window {options.window}, a new token\n")
+    print(f"\n**Decoding**, {described(shape)}, {context} tokens of context, window {options.window}, a new token\n")
     print("| | milliseconds | ratio |\n|---|---|---|")
     for name in captures:
         took = statistics.median(one[name] for one in rounds)
@@ -134,50 +125,18 @@ def decoding_table(options: argparse.Namespace) -> None:
         print(f"| {name} | {1000 * took:.1f} | {ratio:.2f} |", flush=True)
 
 
-def peers_table(options: argparse.Namespace) -> None:
-    """Attention of all layers and heads the way others give it: whole matrices."""
-    with TemporaryDirectory() as folder:
-        model = bench_model(Path(folder), options.window)
-        eager = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
-    plain = copy.deepcopy(model.module)
-    plain.set_attn_implementation("sdpa")
-    print("\n**Others**, small shape, ratios to the same plain forward\n")
-    print("| tokens | output_attentions=True | its matrices (MB) | everything, compiled | its results (MB) |")
-    print("|---|---|---|---|---|")
-    for tokens in options.lengths:
-        prompt = prompt_of(model, tokens)
-        ids = list(prompt.ids)
-
-        @torch.inference_mode()
-        def whole(ids: list[int] = ids) -> Any:
-            return eager(torch.tensor([ids]), output_attentions=True, logits_to_keep=1)
-
-        size = sum(one.numel() * one.element_size() for one in whole().attentions) / 1e6
-        forward = plain_forward(plain, ids)
-        captured = EVERYTHING
-        held = model.inspect(prompt, captured).nbytes / 1e6
-        rounds = [
-            (seconds(forward), seconds(whole), seconds(lambda p=prompt, c=captured: model.inspect(p, c)))  # type: ignore[misc]
-            for _ in range(options.rounds)
-        ]
-        theirs, ours = (statistics.median(one[i] / one[0] for one in rounds) for i in (1, 2))
-        print(f"| {tokens} | {theirs:.1f} | {size:.0f} | {ours:.2f} | {held:.0f} |", flush=True)
-    for name in ("transformer_lens", "nnsight"):
-        if importlib.util.find_spec(name) is None:
-            print(f"\n{name}: not installed here, not measured.")
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--lengths", type=int, nargs="+", default=[4096, 8192])
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--window", type=int)
-    options.add_argument("--shape", choices=["small", "7b"], default="small")
+    options.add_argument("--shape", choices=list(SHAPES), default="small")
     options.add_argument("--match", nargs="*", default=[], help="only configurations whose name contains one of these")
-    options.add_argument("--only", choices=["time", "decoding", "peers"], default="time")
+    options.add_argument("--only", nargs="+", choices=["time", "decoding"], default=["time"])
     wanted = options.parse_args()
-    tables = {"time": time_table, "decoding": decoding_table, "peers": peers_table}
-    tables[wanted.only](wanted)
+    tables = {"time": time_table, "decoding": decoding_table}
+    for name in wanted.only:
+        tables[name](wanted)
 
 
 if __name__ == "__main__":

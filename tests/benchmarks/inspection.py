@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from measuring import bench_model, plain_forward, prompt_of, ratio
+from measuring import SHAPES, bench_model, plain_forward, prompt_of, ratio
 from rich.console import Console
 from rich.table import Table
 from transformers import DynamicCache, MistralForCausalLM
@@ -43,7 +43,9 @@ def decode(model: Model, prompt: EncodedPrompt, capture: wb.Capture, new: int) -
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--model", default="twin-v0.2", help="the model whose decoding is timed")
+    options.add_argument("--new", type=int, default=48, help="new tokens of that decoding")
     options.add_argument("--tokens", type=int, default=4096, help="length of the forwards on the random-weight model")
+    options.add_argument("--shape", choices=list(SHAPES), default="small", help="shape of the random-weight model")
     options.add_argument("--rounds", type=int, default=7)
     wanted = options.parse_args()
     table = Table(title=f"processor time, medians of {wanted.rounds} pairs, {torch.get_num_threads()} threads")
@@ -55,18 +57,14 @@ def main() -> None:
         table.add_row(name, f"{a:.3f}", f"{b:.3f}", f"{r:.3f}", goal)
 
     model = wb.load(wanted.model)
-    prompt = prompt_of(model, 200)
-    nothing = decode(model, prompt, wb.Capture.nothing(), 48)
-    row(f"{wanted.model}: 48 new tokens, last rows", decode(model, prompt, ROWS, 48), nothing, "")
-    row(
-        f"{wanted.model}: 48 new tokens, last rows + full lens",
-        decode(model, prompt, ROWS_AND_LENS, 48),
-        nothing,
-        "1.5",
-    )
-    row(f"{wanted.model}: 48 new tokens, everything", decode(model, prompt, wb.Capture.full(), 48), nothing, "")
+    prompt, new = prompt_of(model, 200), wanted.new
+    nothing = decode(model, prompt, wb.Capture.nothing(), new)
+    said = f"{wanted.model}: {new} new tokens"
+    row(f"{said}, last rows", decode(model, prompt, ROWS, new), nothing, "")
+    row(f"{said}, last rows + full lens", decode(model, prompt, ROWS_AND_LENS, new), nothing, "1.5")
+    row(f"{said}, everything", decode(model, prompt, wb.Capture.full(), new), nothing, "")
     with TemporaryDirectory() as folder:
-        big = bench_model(Path(folder))
+        big = bench_model(Path(folder), shape=SHAPES[wanted.shape])
     plain = copy.deepcopy(big.module)
     plain.set_attn_implementation("sdpa")
     ids = list(prompt_of(big, wanted.tokens).ids)

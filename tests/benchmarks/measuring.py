@@ -16,17 +16,17 @@ from workbench.model import Model
 from workbench.models import save_v1_tokenizer
 
 
+def seconds(work: Callable[[], object]) -> float:
+    """Processor seconds of this process spent in ``work``."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float, float]:
     """Median processor seconds of ``one``, of ``other``, and the median of their ratios round by round."""
     one(), other()  # warm
-    pairs = []
-    for _ in range(rounds):
-        spent = []
-        for work in (one, other):
-            began = time.process_time()
-            work()
-            spent.append(time.process_time() - began)
-        pairs.append(spent)
+    pairs = [(seconds(one), seconds(other)) for _ in range(rounds)]
     return (
         statistics.median(a for a, _ in pairs),
         statistics.median(b for _, b in pairs),
@@ -44,14 +44,23 @@ EVERYTHING = wb.Capture(wb.AttentionCapture(maximum=True), wb.LensCapture(blocks
 """Last row, mean and largest maps, all head statistics, the lens of the last token and of 64 blocks of the prompt, and
 the cache."""
 
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 16}  # fmt: skip
 SMALL = {"hidden_size": 512, "intermediate_size": 1792, "num_hidden_layers": 8, "num_attention_heads": 8,
          "num_key_value_heads": 2, "head_dim": 64}  # fmt: skip
 SEVEN_B = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 2, "num_attention_heads": 32,
            "num_key_value_heads": 8, "head_dim": 128}  # fmt: skip
+SHAPES = {"tiny": TINY, "small": SMALL, "7b": SEVEN_B}
+"""SMALL is 8 layers x 8 heads x 64 with 2 key-value heads, SEVEN_B two layers of the true shape. TINY measures nothing:
+it shows in seconds that a benchmark runs."""
+
+
+def described(shape: dict[str, int]) -> str:
+    return f"{shape['num_hidden_layers']} layers x {shape['num_attention_heads']} heads x {shape['head_dim']}"
 
 
 def bench_model(folder: Path, window: int | None = None, shape: dict[str, int] = SMALL) -> Model:
-    """Random weights. SMALL is 8 layers x 8 heads x 64 with 2 key-value heads, SEVEN_B two layers of the true shape."""
+    """A model of random weights, its files left in ``folder``; float32, on the CPU."""
     config = MistralConfig(
         vocab_size=32000, max_position_embeddings=32768, sliding_window=window,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6}, **shape,

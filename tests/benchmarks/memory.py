@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from measuring import EVERYTHING, bench_model, plain_forward, prompt_of
+from measuring import EVERYTHING, SHAPES, bench_model, described, plain_forward, prompt_of
 from transformers import AutoModelForCausalLM
 
 import workbench as wb
@@ -27,12 +27,13 @@ import workbench as wb
 
 def memory_table(options: argparse.Namespace) -> None:
     """Medians of the peak of resident memory over what the process held before."""
-    print("\n**Peak memory beyond what the process held before** (MB), small shape, float32\n")
+    shape = SHAPES[options.shape]
+    print(f"\n**Peak memory beyond what the process held before** (MB), {described(shape)}, float32\n")
     print("| tokens | plain | idle | everything | of it results | results as predicted | peak as predicted "
           "| everything beyond idle and results |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
-        bench_model(Path(folder), options.window)
+        bench_model(Path(folder), options.window, shape)
         for tokens in options.lengths:
             plain, idle, full = (
                 _median([_peak_of(kind, folder, tokens) for _ in range(options.rounds)])
@@ -46,18 +47,7 @@ def memory_table(options: argparse.Namespace) -> None:
 
 def _peak_of(kind: str, folder: str, tokens: int) -> dict[str, float]:
     """What `peak` prints in a process of its own."""
-    command = [
-        sys.executable,
-        __file__,
-        "--only",
-        "peak",
-        "--folder",
-        folder,
-        "--match",
-        kind,
-        "--lengths",
-        str(tokens),
-    ]
+    command = [sys.executable, __file__, "--kind", kind, "--folder", folder, "--lengths", str(tokens)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return dict(json.loads(output.splitlines()[-1]))
 
@@ -104,6 +94,7 @@ def main() -> None:
     options.add_argument("--lengths", type=int, nargs="+", default=[4096, 8192])
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--window", type=int)
+    options.add_argument("--shape", choices=list(SHAPES), default="small")
     options.add_argument("--folder", help=argparse.SUPPRESS)
     options.add_argument("--kind", help=argparse.SUPPRESS)  # one run, in this process
     wanted = options.parse_args()

@@ -1,0 +1,91 @@
+"""Every benchmark still runs and prints its table, at a size that measures nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--shape", "tiny", "--rounds", "1"]
+SHORT = ["--lengths", "64"]
+
+
+def printed(script: str, *options: str) -> str:
+    """What a benchmark prints, in a process of its own."""
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / script), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def table(text: str, column: str) -> list[dict[str, str]]:
+    """The rows of the table whose header begins with ``column``, as column -> cell; an empty line ends a table."""
+    for block in text.replace("┃", "|").replace("│", "|").split("\n\n"):
+        lines = [line.strip() for line in block.splitlines()]
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+        if cells and cells[0][0] == column:
+            return [dict(zip(cells[0], row, strict=True)) for row in cells[1:] if set("".join(row)) != {"-"}]
+    raise AssertionError(f"no table that begins with {column!r} in\n{text}")
+
+
+def number(cell: str) -> float:
+    found = float(cell)
+    assert math.isfinite(found)
+    return found
+
+
+def test_capture() -> None:
+    text = printed("capture.py", "--only", "time", "decoding", *SHORT, *TINY)
+    (row,) = table(text, "tokens")
+    assert row["tokens"] == "64"
+    names = list(row)[2:]
+    assert "idle" in names and "everything, compiled" in names
+    assert all(number(row[name]) > 0 for name in names)
+    assert "64 tokens of context" in text
+    rows = table(text, "")
+    assert len(rows) == 3
+    assert all(number(row["ratio"]) > 0 and number(row["milliseconds"]) > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_memory() -> None:
+    (row,) = table(printed("memory.py", *SHORT, *TINY), "tokens")
+    assert all(number(cell) >= 0 for name, cell in row.items() if "beyond" not in name)
+    # The lens of 64 blocks alone holds logits of 32 000 tokens for a while.
+    assert number(row["everything"]) > number(row["of it results"])
+
+
+@pytest.mark.slow
+def test_peers() -> None:
+    """A row of numbers for what is installed, a sentence for what is not, and its error where the memory ends."""
+    # Scores and weights of 4 heads x 6000 x 6000 take 2 x 576 MB in one layer, and there are two.
+    text = printed("peers.py", "--lengths", "64", "6000", "--memory", "1", *TINY)
+    rows = table(text, "tokens")
+    names = {"transformers": "transformers", "transformer_lens": "TransformerLens", "nnsight": "nnsight"}
+    for package, name in names.items():
+        found = [row for row in rows if row["whole matrices by"].startswith(name + " ")]
+        if importlib.util.find_spec(package) is None:
+            assert not found and f"{name}, " in text and "not installed here, not measured" in text
+            continue
+        assert [row["tokens"] for row in found] == ["64", "6000"]
+        assert number(found[0]["ratio"]) > 0
+        assert "allocate" in found[1]["ratio"] and found[1]["its matrices (MB)"] == ""
+        assert all(number(row["everything, compiled"]) > 0 for row in found)
+
+
+def test_inspection() -> None:
+    rows = table(printed("inspection.py", "--tokens", "64", "--new", "2", *TINY), "measured")
+    assert len(rows) == 8
+    assert all(number(row["ratio"]) > 0 for row in rows)
+
+
+def test_turns() -> None:
+    rows = table(printed("turns.py", "--tokens", "100", "--models", "twin-v0.2", "--repeats", "1"), "model")
+    assert [row["second turn"] for row in rows] == ["reading all", "reusing"]
+    assert number(rows[0]["reused"]) == 0 < number(rows[1]["reused"])
+    assert all(number(row["first token, ms"]) > 0 for row in rows)
