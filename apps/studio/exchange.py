@@ -73,7 +73,8 @@ def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: 
     when there is nothing to ask or to repeat.
     """
     session.claim()
-    left, again = 0, {}
+    left, again, held = 0, {}, True
+    stops: list[threading.Event] = []
     events: queue.Queue[_Event] = queue.Queue()
     try:
         goes_on = order.kind == "ask" and not session.recorded
@@ -83,10 +84,11 @@ def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: 
             if goes_on and (earlier := before[job.column.model]) is not None:
                 job.column.strip = earlier.waiting(_live_name(job.column))
         again = {job.column.model: job.again for job in jobs}
-        session.stops = [threading.Event() for _ in jobs]
+        stops.extend(threading.Event() for _ in jobs)
+        session.stops = stops
         workers = [
             threading.Thread(target=_write, args=(shelf, job, session.prefixes, sampling, stop, events), daemon=True)
-            for job, stop in zip(jobs, session.stops, strict=True)
+            for job, stop in zip(jobs, stops, strict=True)
         ]
         yield  # the question shows before any model has read it
         for worker in workers:
@@ -99,14 +101,18 @@ def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: 
             except queue.Empty:
                 continue
             left -= _absorb(session, runs, event, again[event.model], sampling)
+            if not left:  # a click may follow the last state at once
+                session.rest.set()
+                held = False
             if not left or time.monotonic() - last >= TICK:
                 last = time.monotonic()
                 yield
     finally:
-        session.stop()
+        for stop in stops:
+            stop.set()
         if left:  # the listener has gone, perhaps for the moment that a reload takes
             threading.Thread(target=_settle, args=(session, runs, events, left, again, sampling), daemon=True).start()
-        else:
+        elif held:
             session.rest.set()
 
 

@@ -16,6 +16,8 @@ MOST_THREADS = 20
 """Conversations that a tab keeps; the oldest go first."""
 MOST_PREFIX_BYTES = 384 * 2**20
 """Of a tab's caches of earlier turns: a longer conversation is read again from an earlier place."""
+MOST_CHARACTERS = 6_000_000
+"""Of all conversations of a tab together."""
 TITLE = 44
 """Characters of a conversation's title."""
 
@@ -86,6 +88,11 @@ class Thread:
     recorded: str = ""
 
     @property
+    def characters(self) -> int:
+        """Characters of all versions of all messages."""
+        return sum(len(text) for talk in self.talks.values() for texts in talk.said.versions for text in texts)
+
+    @property
     def title(self) -> str:
         """The first question, cut."""
         for talk in self.talks.values():
@@ -147,8 +154,10 @@ class Session:
         now = self.present()
         if any(len(talk) for talk in now.talks.values()):
             self.threads[self.number] = now
-        while len(self.threads) > MOST_THREADS:
-            del self.threads[min(self.threads)]
+        held = {number: thread.characters for number, thread in self.threads.items()}
+        while len(held) > 1 and (len(held) > MOST_THREADS or sum(held.values()) > MOST_CHARACTERS):
+            oldest = min(number for number in held if number != self.number)
+            del self.threads[oldest], held[oldest]
 
     def branch(self, talks: Mapping[str, Talk]) -> None:
         """Go on with ``talks`` (a model that is not named: as it is) in a new conversation; the present one is kept."""

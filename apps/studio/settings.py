@@ -45,7 +45,7 @@ def settings_inputs(new_tokens: int) -> list[Any]:
         return found ? found[0] : {json.dumps(CUSTOM)};
     }}"""
     for place, setting in enumerate(own):
-        setting.input(None, own, preset, js=match, api_name=f"preset_{place}", **private)
+        setting.change(None, own, preset, js=match, api_name=f"preset_{place}", **private)
     return [longest, temperature, top_p, top_k, penalty, seed]
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import workbench as wb
-from apps.studio.session import MOST_THREADS, BusyError, Column, Session
+from apps.studio.session import MOST_CHARACTERS, MOST_THREADS, BusyError, Column, Session
 from apps.studio.tabs import Sessions
 from apps.studio.talk import Talk
 
@@ -120,6 +120,11 @@ def test_branching_keeps_what_was_said() -> None:
         session.branch({"m": Talk()})
     assert len(session.threads) <= MOST_THREADS
     assert session.number > max(session.threads)
+    session.columns["m"].talk = talk("x" * 1_900_000, "y")
+    for _ in range(6):
+        session.branch({})
+    assert sum(thread.characters for thread in session.threads.values()) <= MOST_CHARACTERS
+    assert session.present().characters > 1_000_000, "the present one stays"
 
 
 def test_titles_are_short_and_one_line() -> None:

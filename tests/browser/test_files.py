@@ -1,0 +1,136 @@
+"""Export and import of a conversation; presets, seeds, the warning before a question that will not fit; switches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.talking import ask, footers, idle, ready, replies, said, settings
+
+pytestmark = pytest.mark.browser
+
+
+def exported(page: Page) -> dict[str, Any]:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    assert download.value.suggested_filename.startswith("conversation-")
+    return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+
+
+def take(page: Page, text: str, name: str = "c.json") -> None:
+    page.get_by_label("Conversation file").set_input_files(
+        {"name": name, "mimeType": "application/json", "buffer": text.encode()}
+    )
+
+
+def test_what_is_exported_comes_back(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    settings(page, preset="Balanced", seed=3)
+    said(page, "Keep <b>this</b>")
+    page.click("#wb-again")
+    expect(page.locator(".wb-versions").filter(has_text="2 / 2")).to_have_count(2)
+    idle(page)
+    document = exported(page)
+    assert (document["schema"], document["version"]) == ("workbench.chat", 1)
+    versions = document["models"][0]["messages"][1]["versions"]
+    assert [one["reply"]["sampling"]["seed"] for one in versions] == [3, 4]
+    assert versions[0]["reply"]["tokens"] > 0
+    assert versions[0]["reply"]["context"] == 2048
+    before = replies(page)
+    other = watched(address).page
+    ready(other)
+    take(other, json.dumps(document))
+    expect(other.locator(".wb-user .wb-text").first).to_have_text("Keep <b>this</b>")
+    assert replies(other) == before
+    expect(footers(other)).to_contain_text("imported · ")
+    expect(footers(other)).to_contain_text("seed 4")
+    expect(other.locator(".wb-column").first.locator(".wb-assistant .wb-versions")).to_contain_text("2 / 2")
+    expect(other.locator(".wb-column-note").first).to_contain_text("Regenerate it to look inside")
+    said(other, "Go on", 2)
+    take(other, json.dumps([{"role": "user", "content": "Just"}, {"role": "assistant", "content": "a list"}]))
+    expect(other.locator(".wb-assistant .wb-text").first).to_have_text("a list")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "not JSON"), ("[]", "no message"), ('{"schema": "workbench.chat", "version": 9}', "version 9"),
+     ('[{"role": "wizard", "content": "x"}]', "is not a role"), ("x" * (9 * 2**20), "too large")],
+)  # fmt: skip
+def test_a_malformed_file_is_a_sentence(watched: Callable, address: str, text: str, sentence: str) -> None:
+    page = watched(address).page
+    ready(page)
+    take(page, text)
+    expect(page.locator(".wb-said")).to_contain_text(sentence)
+    expect(page.locator(".wb-banner")).to_be_visible()
+
+
+def test_presets_lead_the_settings_and_follow_them(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    settings(page, preset="Balanced")
+    temperature = page.get_by_label("number input for Temperature (0: greedy)")
+    expect(temperature).to_have_value("0.7")
+    temperature.fill("0.8")
+    page.keyboard.press("Tab")
+    expect(page.locator("#wb-preset input:checked")).to_have_value("Custom")
+    temperature.fill("0")
+    page.keyboard.press("Tab")
+    expect(page.locator("#wb-preset input:checked")).to_have_value("Greedy")  # which looks at no top-p
+    page.locator("#wb-preset label", has_text="Creative").click()
+    expect(page.get_by_label("number input for Top-p")).to_have_value("0.98")
+    page.locator("#wb-preset label", has_text="Greedy").click()
+    expect(page.get_by_label("number input for Top-p")).to_have_value("1")
+    said(page, "Hello")
+    expect(footers(page)).to_contain_text("greedy, seed 0")
+
+
+def test_a_question_that_will_not_fit_is_announced(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    page.fill("#wb-question textarea", "word " * 2500)
+    expect(page.locator(".wb-fits")).to_contain_text("Too long for")
+    page.fill("#wb-question textarea", "word")
+    expect(page.locator(".wb-fits")).to_be_empty()
+    ask(page, "🙂<x>" * 25_000)
+    expect(page.locator(".wb-column-note").first).to_contain_text("tokens; expected at most")
+    idle(page)
+    said(page, "Short")
+
+
+def test_a_switched_column_is_labelled(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    said(page, "Look far back")
+    column = page.locator(".wb-column").first
+    opener = column.get_by_role("button", name="Switches")
+    expect(opener).to_contain_text("window 24")
+    opener.click()
+    column.get_by_role("radiogroup", name="window").get_by_role("radio", name="none").click()
+    badge = column.locator(".wb-column-head .wb-badge")
+    expect(badge).to_contain_text("no window")
+    expect(page.locator(".wb-model-meter").first.locator(".wb-badge")).to_contain_text("no window")
+    expect(page.locator(".wb-models button").first).not_to_contain_text("no window")
+    expect(footers(page)).not_to_contain_text("no window")
+    column.get_by_role("radiogroup", name="theta").get_by_role("radio", name="custom").click()
+    field = column.get_by_label("theta, custom")
+    field.fill("5e5")
+    page.keyboard.press("Enter")
+    expect(badge).to_contain_text("theta 500000")
+    said(page, "And now?", 2)
+    expect(footers(page).last).to_contain_text("no window, theta 500000")
+    expect(footers(page).first).not_to_contain_text("no window")
+    expect(page.locator(".wb-models button").first).to_contain_text("no window, theta 500000")
+    reply = exported(page)["models"][0]["messages"][3]["versions"][0]["reply"]
+    assert reply["switched"] == "no window, theta 500000"
+    field.fill("banana")
+    page.keyboard.press("Enter")
+    expect(page.locator(".wb-said")).to_contain_text("banana")
+    expect(badge).to_contain_text("theta 500000")
+    column.get_by_role("radiogroup", name="window").get_by_role("radio", name="24").click()
+    expect(badge).not_to_contain_text("no window")
