@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import workbench as wb
 from apps.studio.app import TWINS, build
 from apps.studio.recorded import Recorded, exchanges
+from apps.studio.run_events import LARGEST_FILE
 from apps.studio.settings import NEW_TOKENS
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import WorkbenchError
@@ -26,7 +27,8 @@ def launch(
     page = build(models, recorded if recorded is not None else exchanges(), new_tokens)
     _, address, shared = page.launch(
         server_name=host, server_port=_free_port(host, port), share=share, inbrowser=browser, prevent_thread_lock=True,
-        quiet=True, show_error=True, footer_links=[], run_history=False, ssr_mode=False, theme=studio_theme(),
+        quiet=True, show_error=True, max_file_size=LARGEST_FILE, footer_links=[], run_history=False, ssr_mode=False,
+        theme=studio_theme(),
         head=f"<style>{page_css()}</style>",  # not css=: Gradio would put its own container in front of every rule
     )  # fmt: skip
     print(f"The workbench is open at {shared or address}", flush=True)
