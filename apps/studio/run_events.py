@@ -11,9 +11,10 @@ from typing import Any
 
 import workbench as wb
 from apps.studio.looking import looked
+from apps.studio.pairs import Pairs
 from apps.studio.run_facts import RunFacts
 from apps.studio.runs import Kept, RunStore
-from workbench.errors import FileFormatError, WorkbenchError
+from workbench.errors import ComparisonError, FileFormatError, WorkbenchError
 from workbench.report import write_html
 from workbench.views import snippets
 from workbench.views.actions import file_name
@@ -31,9 +32,10 @@ Answer = dict[str, Any]
 class RunEvents:
     """The Runs page of one served app. Every answer is JSON; what goes wrong is {"error": sentence}."""
 
-    def __init__(self, runs: RunStore, folder: Path) -> None:
-        """``folder`` is where the server keeps uploads and whence it serves files."""
-        self.runs, self.folder = runs, folder.resolve()
+    def __init__(self, runs: RunStore, folder: Path, pairs: Pairs | None = None) -> None:
+        """``folder`` is where the server keeps uploads and whence it serves files; ``pairs`` knows what was measured of
+        two runs."""
+        self.runs, self.folder, self.pairs = runs, folder.resolve(), pairs
 
     def listed(self, request: Any) -> Answer:
         """{"runs", "gone", "next", "each", "held"} of the tab {"tab": key}; see `runs.Shelved`."""
@@ -114,11 +116,20 @@ class RunEvents:
         if kind == "inspection":
             inspection.save(target)
         elif kind == "html":
-            write_html([one.inspection for one in kept], target)
+            write_html([one.inspection for one in kept], target, comparison=self._measured(kept))
         else:
             text = notebook(inspection) if kind == "ipynb" else program(inspection)
             target.write_text(text, encoding="utf-8")
         return {"path": str(target), "name": name}
+
+    def _measured(self, kept: list[Kept]) -> wb.Comparison | None:
+        """What is known of two runs as a pair; None where that is nothing."""
+        if self.pairs is None or len(kept) != 2:
+            return None
+        try:
+            return self.pairs.of(kept[0].run, kept[1].run)
+        except ComparisonError:
+            return None
 
 
 def program(inspection: wb.Inspection) -> str:

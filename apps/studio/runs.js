@@ -4,6 +4,7 @@
 import { make, tip } from "./dom.js";
 import { bytes, whole, modelName } from "./data.js";
 import { draw as drawTokens } from "./tokens.js";
+import { counterpart, opposite } from "./alignment.js";
 import { draw as drawInspector } from "./inspector.js";
 import { linked, fitting, mirror, unlink } from "./permalink.js";
 import { key } from "./tab.js";
@@ -203,7 +204,13 @@ export function runs(element, server, upload) {
     if (server.difference) source.difference = (run, other, request) => server.difference({ ...request, run, other });
     const strips = new Map();
     const inspectorBox = make("div");
-    const mark = (selection) => { for (const strip of strips.values()) strip.select(selection); };
+    let pair = null; // how the tokens of the two belong together
+    const mark = (selection) => {
+      for (const [id, strip] of strips) {
+        strip.select(selection);
+        if (pair) strip.peer(id === selection.run ? null : opposite(pair, selection.run, selection.token));
+      }
+    };
     const mirrored = () => mirror(inspector.selection, inspector.tab, ids.find((id) => id !== inspector.selection.run));
     let inspector = null;
     const columns = parts.map(({ id, open: found }, i) => {
@@ -225,8 +232,15 @@ export function runs(element, server, upload) {
     view.hidden = false;
     const first = parts[0].open.tokens;
     const start = { run: ids[0], token: Math.min(first.prompt_length, first.tokens.length - 1), layer: null, ...(link ? { difference: link.difference && ids.length > 1, ...fitting(link, parts[0].open) } : { difference: ids.length > 1 && Boolean(source.difference) }) };
-    inspector = drawInspector(inspectorBox, known, { source, selection: start, tab: link ? link.tab : null, select: (selection) => { mark(selection); setTimeout(mirrored); }, turned: () => setTimeout(mirrored) });
+    inspector = drawInspector(inspectorBox, known, { source, selection: start, tab: link ? link.tab : null, select: (selection) => { mark(selection); setTimeout(mirrored); }, turned: () => setTimeout(mirrored), preferred: (run, selection) => (pair ? counterpart(pair, run, selection) : selection.token) });
     mark(start);
+    if (ids.length === 2 && source.difference) {
+      source.difference(ids[0], ids[1], { part: "aligned" }).then((found) => {
+        if (found.error || shown !== ids) return;
+        pair = found;
+        mark(inspector.selection);
+      });
+    }
     mirrored();
     list();
     if (!link) view.scrollIntoView({ block: "start", behavior: "auto" });

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
 import workbench as wb
 from apps.studio import pairs as room
 from apps.studio.pairs import Pairs
+from apps.studio.run_events import RunEvents
 from apps.studio.runs import RunStore
 from apps.studio.shelf import Shelf
 from workbench.comparison import measure
@@ -91,3 +93,12 @@ def test_the_store_of_pairs_is_bounded(
     for name in more:
         pairs.of(name, other)
     assert len(pairs._known) == 3
+
+
+def test_a_report_of_two_runs_holds_what_was_measured(kept: tuple[Pairs, RunStore, list[str]], tmp_path: Path) -> None:
+    pairs, runs, names = kept
+    events = RunEvents(runs, tmp_path, pairs)
+    before = Path(events.export({"format": "html", "runs": names})["path"]).read_text(encoding="utf-8")
+    list(pairs.measuring(*names, threading.Event()))
+    after = Path(events.export({"format": "html", "runs": names})["path"]).read_text(encoding="utf-8")
+    assert '"measured":false' in before and '"measured":true' in after

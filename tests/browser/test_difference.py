@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import workbench as wb
+from tests.browser.axe import violations
 from workbench.comparison import divergence
 from workbench.comparison.divergence import compared
 
@@ -172,6 +173,11 @@ def test_the_page_measures_on_demand_and_stops(
     in_difference(page)
     page.get_by_role("tab", name="Next token").click()
     expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL not measured")
+    for tab in reversed(TABS):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(".wb-panel:visible[data-drawn]")
+        assert violations(page) == []
+    page.get_by_role("tab", name="Next token").click()
     before = page.locator(".wb-parting p").inner_text()
     with monkeypatch.context() as slow:
         slow.setattr(divergence, "CHUNK", 1)
@@ -203,3 +209,17 @@ def test_the_switch_offers_the_difference_of_two_only(watched: Callable, address
     expect(page.locator(".wb-parting")).to_have_count(0)
     page.locator("#wb-switch label").last.click()
     expect(page.get_by_role("radio", name="difference")).to_have_count(1)
+
+
+def test_two_kept_runs_are_compared_on_the_runs_page(watched: Callable, address: str) -> None:
+    page = watched(f"{address}runs").page
+    page.wait_for_selector(".wb-runs tbody tr")
+    rows = page.locator(".wb-runs tbody tr").filter(has_text="recorded")
+    for i in (0, 1):
+        rows.nth(i).locator("input").check()
+    page.get_by_role("button", name="Compare these two").click()
+    page.wait_for_selector(".wb-parting")
+    strips = page.locator(".wb-run-view .wb-tokens")
+    strips.nth(1).locator(".wb-token[data-i='5']").click()
+    expect(strips.first.locator(".wb-peer")).to_have_attribute("data-i", "5")
+    expect(page.locator(".wb-where-text")).to_have_text("position 5 of both")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import violations
 from workbench.views import bundle
 from workbench.views.grid import pack
 
@@ -37,7 +38,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page = f"""<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'">
-<title>Grid</title></head><body><div id="grid"></div><script>{bundle()}
+<title>Grid</title><style>body {{ background: var(--wb-ground); }}</style></head>
+<body><div id="grid"></div><script>{bundle()}
 window.picked = []; window.view = window.workbench.grid.draw(document.getElementById("grid"), {data},
   {{ select: (part) => window.picked.push(part) }});</script></body></html>"""
     path = tmp_path_factory.mktemp("grid") / "grid.html"
@@ -80,6 +82,7 @@ def test_cells_are_coloured_by_their_score(watched: Callable, host: Path, dark: 
     assert pixel(page, 1, 0) == sides[3 * 192 : 3 * 192 + 3]
     expect(page.locator(".wb-legend-line")).to_contain_text("v0.2 less v0.1")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert violations(page, ".wb-retrieval") == []
 
 
 def test_it_is_worked_by_keyboard_and_click(watched: Callable, host: Path) -> None:

@@ -61,7 +61,7 @@ export function draw(element, pair, options = {}) {
 
   /** `index` is the place of the token that is predicted, in the selected run's text. */
   function section(title, sides, measured, index, absent) {
-    const box = make("section", { class: "wb-list" }, make("h4", { text: title }));
+    const box = make("section", { class: "wb-list" }, make("h2", { text: title }));
     if (!measured && !sides[0] && !sides[1]) {
       box.append(make("p", { class: "wb-message", text: absent }));
       return box;

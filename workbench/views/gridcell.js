@@ -1,14 +1,14 @@
 // One cell of the retrieval grid on its canvas: coloured by its score, hatched when untested, crossed without a score, with a corner
 // turned over where the score lies beyond the scale.
 
-import { color, diverging, sequential } from "./theme.js";
+import { color, diverging, legible, sequential } from "./theme.js";
 
 /** Ground and ink of a score at `part` of the scale, [0, 1], or of a difference, [-1, 1]. */
 function fill(part, signed) {
   const bounded = Math.min(1, Math.max(signed ? -1 : 0, part));
   const i = 3 * (signed ? 128 + Math.round(127 * bounded) : Math.round(255 * bounded));
   const [r, g, b] = (signed ? diverging() : sequential()).slice(i, i + 3);
-  return [`rgb(${r} ${g} ${b})`, 0.299 * r + 0.587 * g + 0.114 * b > 128 ? "#14171c" : "#ffffff"];
+  return [`rgb(${r} ${g} ${b})`, legible(r, g, b)];
 }
 
 function line(context, x0, y0, x1, y1) {

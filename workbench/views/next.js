@@ -50,7 +50,7 @@ export function draw(element, payload, options = {}) {
   }
 
   function side(title, found, absent) {
-    const box = make("section", { class: "wb-list" }, make("h4", { text: title }));
+    const box = make("section", { class: "wb-list" }, make("h2", { text: title }));
     if (!found) {
       box.append(make("p", { class: "wb-message", text: absent }));
       return box;

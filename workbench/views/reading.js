@@ -71,7 +71,7 @@ export function tokens(payload, place, step) {
 
 /** The largest of `shares`, whose first stands at place `offset`; `choose(token)` is called on a click. */
 export function list(payload, title, shares, offset, hint, choose, step = 1) {
-  const box = make("section", { class: "wb-list" }, make("h4", { text: title, title: hint }));
+  const box = make("section", { class: "wb-list" }, make("h2", { text: title, title: hint }));
   if (!shares) {
     box.append(make("p", { class: "wb-message", text: "Not kept in this run; ask again to see it." }));
     return box;

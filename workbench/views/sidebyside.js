@@ -29,7 +29,7 @@ export function bars(name, index, shares, printed, props = {}) {
 /** The largest of two profiles along the texts, tokens that stand for each other in one row. shares: [of a, of b] or null each; the
  * first of each stands at `offsets` of its text; `choose(side, token)` is called on a click. */
 export function both(pair, title, shares, offsets, choose) {
-  const box = make("section", { class: "wb-list" }, make("h4", { text: title }));
+  const box = make("section", { class: "wb-list" }, make("h2", { text: title }));
   if (!shares[0] && !shares[1]) {
     box.append(make("p", { class: "wb-message", text: "Not kept in these runs." }));
     return box;

@@ -48,12 +48,18 @@ export function diverging() {
   return tables.get(key);
 }
 
+/** Black or white, whichever reads better on a colour: at least 4.58 : 1 (WCAG 2's contrast). */
+export function legible(r, g, b) {
+  const linear = [r, g, b].map((value) => (value <= 10 ? value / 3294 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+  const light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05;
+  return light / 0.05 > 1.05 / light ? "#000000" : "#ffffff";
+}
+
 /** CSS colour and ink of a difference in units of the largest shown, [-1, 1], square-root scaled as the maps are. */
 export function tint(part) {
-  const table = diverging();
   const i = 3 * (128 + Math.round(127 * Math.sign(part) * Math.sqrt(Math.min(1, Math.abs(part)))));
-  const luminance = 0.299 * table[i] + 0.587 * table[i + 1] + 0.114 * table[i + 2];
-  return { background: `rgb(${table[i]} ${table[i + 1]} ${table[i + 2]})`, color: luminance > 128 ? "#14171c" : "#ffffff" };
+  const [r, g, b] = diverging().slice(i, i + 3);
+  return { background: `rgb(${r} ${g} ${b})`, color: legible(r, g, b) };
 }
 
 /** CSS colour of a share in [0, 1] on the sequential ramp, square-root scaled as the maps are. */
@@ -65,10 +71,8 @@ export function shade(share) {
 
 /** Ink that reads on `shade(share)`. */
 export function inkOn(share) {
-  const table = sequential();
   const i = 3 * Math.round(255 * Math.sqrt(Math.min(1, Math.max(0, share))));
-  const luminance = 0.299 * table[i] + 0.587 * table[i + 1] + 0.114 * table[i + 2];
-  return luminance > 128 ? "#14171c" : "#ffffff";
+  return legible(...sequential().slice(i, i + 3));
 }
 
 /** The value of a `--wb-*` colour at this moment. */
