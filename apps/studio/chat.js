@@ -3,14 +3,15 @@
 import { make } from "./dom.js";
 import { modeBar } from "./tokens.js";
 import { page, listen, tell, put } from "./wire.js";
-import { act, serve } from "./tab.js";
+import { act, serve, returning } from "./tab.js";
 import { column } from "./column.js";
 
 const AGAIN = 600; // milliseconds between two looks at a tab whose reply is written for an earlier page of it
 const SAID = 9000; // milliseconds that a sentence stays
 
-/** Draws the columns; `order(order)` asks the models for what is not a new question (apps/studio/orders.py). */
-export function chat(element, props, watch, server, order) {
+/** Draws the columns; `order(order)` asks the models for what is not a new question (apps/studio/orders.py),
+ * `restore()` for what the tab had before a reload. */
+export function chat(element, props, watch, server, order, restore) {
   serve(server);
   const banner = make("p", { class: "wb-banner" });
   const row = make("div", { class: "wb-columns" });
@@ -65,15 +66,18 @@ export function chat(element, props, watch, server, order) {
   });
   let waiting = false;
   let streamed = 0;
+  let newest = null; // an answer that is older than the one before it shall not take its frame
   watch("value", () => { // at most once a frame: a slow browser skips states instead of falling behind
     streamed = Date.now();
+    if (!newest || props.value.made >= newest.made) newest = props.value;
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; draw(props.value); });
+    requestAnimationFrame(() => { waiting = false; draw(newest); });
   });
   listen("take", draw);
   setInterval(() => {
     if (page.state && page.state.busy && Date.now() - streamed > AGAIN) act({ kind: "look" });
   }, AGAIN);
   draw(props.value);
+  if (returning()) setTimeout(restore);
 }

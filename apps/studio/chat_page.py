@@ -10,7 +10,7 @@ import gradio as gr
 from apps.studio.chat_events import ChatEvents, ask_label
 from apps.studio.examples import chips, examples
 from apps.studio.measure_events import MeasureEvents
-from apps.studio.page_parts import READY, drawn
+from apps.studio.page_parts import drawn
 from apps.studio.runs_page import run_events
 from apps.studio.settings import settings_inputs
 from apps.studio.state import page_state
@@ -19,8 +19,6 @@ from apps.studio.studio import Studio
 MOST_CHARACTERS = 200_000
 KEYED = "async (_, ...values) => [await window.workbench.tab.key(), ...values]"
 """Puts the tab's key in the place of an event's first input."""
-KEYED_LATE = f"async () => {{ {READY} return [await window.workbench.tab.key()]; }}"
-"""The same when the page loads, and its scripts may not be there yet."""
 
 
 def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
@@ -36,8 +34,8 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
                 )  # fmt: skip
                 drawn("menu.menu(element)", "wb-menu")
             first = page_state(studio.opening.session(""), studio.shelf)
-            # Gradio finds the name of an event in this text.
-            order = "(order) => trigger('order', order)"
+            # Gradio finds the names of events in this text.
+            order = "(order) => trigger('order', order), () => trigger('restore', {})"
             chat = drawn(
                 f"chat.chat(element, props, watch, server, {order})", "wb-chat", value=first, functions=[events.act]
             )
@@ -86,9 +84,9 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     stopper.click(events.stop, key, None, api_name="stop", **keyed, **quick)
     clearer.click(events.clear, key, chat, api_name="clear", **keyed, **quick)
     switch.input(events.show, [key, switch], [chat, sender, switch], api_name="show", **keyed, **quick)
-    page.load(
-        events.restore, key, [chat, switch, sender, stopper, *settings], api_name="restore", js=KEYED_LATE, **quick
-    )
+    # Not page.load: a tab that is new has nothing to restore, and its visitor may be changing a setting by then.
+    had = [chat, switch, sender, stopper, *settings]
+    chat.restore(events.restore, key, had, api_name="restore", **keyed, **quick)
     measured = MeasureEvents(studio.pairs)
     measuring.measure(measured.measure, None, measuring, api_name="measure", api_visibility="private", **model_work)
     measuring.halt(measured.halt, None, None, api_name="halt", **quick)

@@ -27,7 +27,16 @@ function fresh() {
   return text;
 }
 
+let known = null;
+
+/** Whether this tab has been here before, so that the server may know it. */
+export function returning() {
+  known ??= kept() !== null;
+  return known;
+}
+
 function own() {
+  returning();
   mine ||= kept() || fresh();
   return mine;
 }

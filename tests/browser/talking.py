@@ -21,6 +21,7 @@ def ask(page: Page, text: str) -> None:
     expect(page.locator("#wb-send")).to_be_enabled()
     page.fill("#wb-question textarea", text)
     page.click("#wb-send")
+    expect(page.locator(".wb-banner")).to_be_hidden()  # the recorded exchange has made room
 
 
 def answered(page: Page, column: int = 0, count: int = 1) -> None:
@@ -36,6 +37,7 @@ def said(page: Page, text: str, count: int = 1, column: int = 0) -> None:
     """Ask, and wait for both models: ``count`` replies a column."""
     ask(page, text)
     for place in range(page.locator(".wb-column").count()):
+        expect(page.locator(".wb-column").nth(place).locator(".wb-user")).to_have_count(count)
         answered(page, place, count)
     idle(page)
 

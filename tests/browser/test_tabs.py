@@ -64,6 +64,36 @@ def test_a_reload_in_the_middle_of_a_reply_stops_and_keeps_it(watched: Callable,
     said(page, "And now something short", 2)
 
 
+def test_another_page_and_back(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    said(page, "Before I go")
+    page.goto(address.rstrip("/") + "/runs")
+    expect(page.get_by_text("Before I go").first).to_be_visible()
+    page.goto(address)
+    ready(page)
+    expect(page.locator(".wb-column").first.locator(".wb-user .wb-text")).to_have_text(["Before I go"])
+
+
+@pytest.mark.parametrize("milliseconds", [0, 60, 250])
+def test_stop_at_any_moment(watched: Callable, address: str, milliseconds: int) -> None:
+    page = watched(address).page
+    ready(page)
+    settings(page, longest=1000)
+    ask(page, "word " * 600)
+    expect(page.locator("#wb-stop")).to_be_enabled()
+    page.wait_for_timeout(milliseconds)
+    page.click("#wb-stop")
+    idle(page)
+    for column in range(2):
+        end = page.locator(".wb-column").nth(column)
+        expect(end.get_by_text("Stopped before the first word.").or_(end.get_by_text("stopped")).first).to_be_visible()
+    settings(page, longest=4)
+    ask(page, "Short")
+    for column in (0, 1):
+        expect(page.locator(".wb-column").nth(column).locator(".wb-footer-words", has_text="4 tokens")).to_have_count(1)
+
+
 def test_two_tabs_of_one_person_stay_apart(watched: Callable, address: str) -> None:
     one = watched(address).page
     ready(one)
