@@ -68,7 +68,7 @@ def peak(options: argparse.Namespace) -> None:
     else:
         model = wb.load(options.folder)
         prompt = prompt_of(model, tokens)
-        model.inspect(prompt_of(model, 64))
+        model.inspect(prompt_of(model, 64), EVERYTHING)  # what is set up once is no cost of a prompt
         capture = wb.Capture.nothing() if options.kind == "idle" else EVERYTHING
         foretold = capture.estimate(model, tokens)
         work = lambda: model.inspect(prompt, capture)  # noqa: E731

@@ -1,4 +1,4 @@
-"""The command line: `workbench inspect`, `show`, `app`, `memory`, `lens` and `twins`, one file a command.
+"""The command line: `workbench inspect`, `show`, `app`, `memory`, `facts`, `lens` and `twins`, one file a command.
 
 A mistake of the user ends in one sentence on stderr and exit code 2, an interruption in 130, a fault of the workbench
 in one sentence and 1 (`workbench --debug ...` shows its traceback). A file is written whole or not at all. torch and
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import inspect, lens, memory, serve, show
+from workbench.cli import facts, inspect, lens, memory, serve, show
 from workbench.cli.group import Commands
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
@@ -20,6 +20,7 @@ app.command(epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command(epilog=show.EXAMPLES)(show.show)
 app.command(name="app", epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=memory.EXAMPLES)(memory.memory)
+app.command(epilog=facts.EXAMPLES)(facts.facts)
 app.add_typer(lens.app)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from workbench.capture.cost import CHUNK, estimate, readable
 from workbench.capture.request import Capture
 from workbench.errors import ContextLengthError, WorkbenchError
+from workbench.models.shape import ModelShape
 from workbench.planning.cards import CARDS, Card
-from workbench.planning.shape import ModelShape
 from workbench.planning.weights import FORMATS
 
 KV_BITS = (32, 16, 8, 4, 2)

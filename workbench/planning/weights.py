@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workbench.planning.shape import ModelShape
+from workbench.models.shape import ModelShape
 
 _Q4_K, _Q6_K, _Q8_0 = 144 / 256, 210 / 256, 34 / 32
 """Bytes a weight of llama.cpp's block formats: 4.5, 6.5625 and 8.5 bits."""
