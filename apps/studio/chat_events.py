@@ -47,6 +47,7 @@ class ChatEvents:
         except WorkbenchError as error:
             gr.Warning(str(error))
         yield page_state(session, self.shelf), *_skipped(4)
+        yield _skipped(5)  # Gradio sends what came last once more, in full
 
     # Gradio finds a request among named arguments only, so the settings are named here and not starred.
     def send(

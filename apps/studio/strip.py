@@ -59,6 +59,8 @@ class Strip:
             text = next(known, "") if alike else ""
             alike = alike and bool(text) and json.loads(text)[: len(token)] == list(token)
             strip.add(text + "\n" if alike else line(*token, *_NOTHING))
+        if earlier is not None and earlier.live and strip.lines.startswith(earlier.lines):
+            strip.run = earlier.run  # the page need not draw again what it has
         return strip
 
     def waiting(self, run: str) -> Strip:

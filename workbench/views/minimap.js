@@ -6,12 +6,16 @@ import { color } from "./theme.js";
 
 const HEIGHT = 14;
 
-/** A canvas over `total` tokens; `strength(i)` is the colour of token i in [0, 1] or null, `choose(i)` is called on a click. */
-export function minimap(total, strength, choose) {
-  const canvas = make("canvas", { class: "wb-minimap", role: "img", "aria-label": `All ${total} tokens; click to go there` });
+/** A canvas over a text; `strength(i)` is the colour of token i in [0, 1] or null, `choose(i)` is called on a click. */
+export function minimap(strength, choose) {
+  const canvas = make("canvas", { class: "wb-minimap", role: "img" });
+  let total = 1;
 
-  /** Paints for the strip's window `low` to `high` and the `selected` token; `tint` is the name of a "r g b" colour. */
-  function paint(room, low, high, selected, prompt, tint) {
+  /** Paints `tokens` of them, the strip's window `low` to `high` and the `selected` token; `tint` is the name of a "r g b"
+   * colour. */
+  function paint(room, tokens, low, high, selected, prompt, tint) {
+    total = tokens;
+    canvas.setAttribute("aria-label", `All ${total} tokens; click to go there`);
     const width = Math.max(120, room);
     const context = sized(canvas, width, HEIGHT);
     const values = color(tint);

@@ -10,8 +10,8 @@ import { actions, fileName } from "./actions.js";
 import { tokenTables, tokenArrays } from "./tables.js";
 
 const BLOCK = 128; // tokens a block; far blocks are skipped by the browser's layout
-const WINDOW = 4096; // more tokens than this: a line of all of them, and only a window around the selection in the page
-const STEP = 1024; // what "earlier" and "later" move the window by
+const WINDOW = 2048; // more tokens than this: a line of all of them, and only a window around the selection in the page
+const STEP = 512; // what "earlier" and "later" move the window by
 const TINTS = { probability: "tint", surprise: "tint-warm", entropy: "tint-entropy" };
 export const MODES = [
   ["probability", "probability", "more colour: the model gave this token a higher probability"],
@@ -33,7 +33,8 @@ function kind(payload, i) {
   const piece = payload.tokens[i];
   if (payload.roles[i] === "special" || piece === "<s>" || piece === "</s>") return "special";
   if (payload.roles[i] === "control") return "control";
-  return i >= payload.prompt_length ? "generated" : "given";
+  if (i < payload.prompt_length) return "given";
+  return i < payload.prompt_length + (payload.given || 0) ? "generated wb-begun" : "generated";
 }
 
 /** What the tokens' colour means, as a choice with its scale; `choose(mode)` is called on a change. Returns an element. */
@@ -57,6 +58,7 @@ export function draw(element, payload, options = {}) {
   let first = 0;
   let end = 0;
   let map = null; // of a text that does not fit into the page
+  let painting = 0; // a timer: the map is to be painted
   const spans = new Map();
   const strip = make("div", { class: "wb-strip", role: "listbox", tabindex: "0", "aria-label": `Tokens, ${payload.model || "model"}` });
   const colour = (next) => {
@@ -100,7 +102,7 @@ export function draw(element, payload, options = {}) {
   }
 
   function paintMap() {
-    if (map) map.paint(element.clientWidth, first, end, selected, payload.prompt_length, TINTS[mode]);
+    if (map) map.paint(element.clientWidth, payload.tokens.length, first, end, selected, payload.prompt_length, TINTS[mode]);
   }
 
   /** The window around token `middle`; everything when it fits. */
@@ -111,27 +113,60 @@ export function draw(element, payload, options = {}) {
     return [low, Math.min(total, low + WINDOW)];
   }
 
-  function more(from, to, text) {
-    const earlier = text === "earlier";
-    const turn = () => {
-      rebuild(earlier ? to - STEP : from + STEP);
-      reveal(spans.get(earlier ? to - 1 : from));
-    };
-    return make("button", { type: "button", class: "wb-more", text: `${text} ${whole(to - from)} tokens`, on: { click: turn } });
-  }
+  const more = (turn) => make("button", { type: "button", class: "wb-more", on: { click: turn } });
+  const earlier = more(() => {
+    const edge = first;
+    rebuild(edge - STEP);
+    reveal(spans.get(edge - 1));
+  });
+  const later = more(() => {
+    const edge = end;
+    rebuild(edge + STEP);
+    reveal(spans.get(edge));
+  });
 
   function rebuild(middle) {
     spans.clear();
     strip.replaceChildren();
     const total = payload.tokens.length;
     [first, end] = bounds(middle ?? selected ?? total - 1);
-    if (first > 0) strip.append(more(0, first, "earlier"));
     append(first, end);
-    if (end < total) strip.append(more(end, total, "later"));
-    if (map) map.element.remove();
-    map = total > WINDOW ? minimap(total, (i) => strength(payload, i, mode), pick) : null;
-    if (map) strip.before(map.element);
+    edges();
     paintMap();
+    active();
+  }
+
+  /** Names the selected token to a screen reader, as long as it is in the page. */
+  function active() {
+    const span = spans.get(selected);
+    if (span) strip.setAttribute("aria-activedescendant", span.id);
+    else strip.removeAttribute("aria-activedescendant");
+  }
+
+  /** Buttons for what lies before and after the window, and the line of all tokens where there is any. */
+  function edges() {
+    const total = payload.tokens.length;
+    earlier.textContent = `earlier ${whole(first)} tokens`;
+    later.textContent = `later ${whole(total - end)} tokens`;
+    if (first === 0) earlier.remove();
+    else if (!earlier.isConnected) strip.prepend(earlier);
+    if (end === total) later.remove();
+    else if (!later.isConnected) strip.append(later);
+    if (Boolean(map) === total > WINDOW) return;
+    if (map) map.element.remove();
+    map = total > WINDOW ? minimap((i) => strength(payload, i, mode), pick) : null;
+    if (map) strip.before(map.element);
+  }
+
+  /** Takes whole blocks out at the front of a window that has grown at its end. */
+  function shed() {
+    for (const block of [...strip.querySelectorAll(":scope > .wb-block")]) {
+      if (end - first <= WINDOW) return;
+      for (const span of block.children) spans.delete(Number(span.dataset.i));
+      first += block.childElementCount;
+      block.remove();
+    }
+    active();
   }
 
   function append(low, high) {
@@ -156,10 +191,10 @@ export function draw(element, payload, options = {}) {
     if (i !== null && i !== undefined && !spans.has(i) && i < payload.tokens.length) rebuild();
     paintMap();
     const span = spans.get(i);
-    if (!span) return strip.removeAttribute("aria-activedescendant");
+    active();
+    if (!span) return;
     span.classList.add("wb-on");
     span.setAttribute("aria-selected", "true");
-    strip.setAttribute("aria-activedescendant", span.id);
     reveal(span);
     requestAnimationFrame(() => reveal(span)); // far blocks have a guessed height until they are laid out
   }
@@ -188,7 +223,7 @@ export function draw(element, payload, options = {}) {
   }
 
   function describe(i) {
-    const lines = [["id", String(payload.ids[i])], ["position", whole(i)], ["part", i >= payload.prompt_length ? "generated" : payload.roles[i]]];
+    const lines = [["id", String(payload.ids[i])], ["position", whole(i)], ["part", i < payload.prompt_length ? payload.roles[i] : i < payload.prompt_length + (payload.given || 0) ? "given to begin with" : "generated"]];
     if (payload.logprob[i] !== null && payload.logprob[i] !== undefined) {
       lines.push(["probability", percent(Math.exp(payload.logprob[i]))], ["rank", rank(payload.rank[i])], ["entropy before", nats(payload.entropy[i])]);
     } else lines.push("no probability was captured for this token");
@@ -222,16 +257,26 @@ export function draw(element, payload, options = {}) {
 
   return {
     colour,
-    /** Takes a longer or another payload; a longer one of the same run only adds its new tokens. */
+    /** Takes a longer or another payload; a longer one of the same run only adds its new tokens, and a window that
+     * stands at the end goes along. */
     update(next) {
-      const grown = next.run === payload.run && next.tokens.length >= payload.tokens.length && payload.tokens.length - first < WINDOW;
       const known = payload.tokens.length;
+      const grown = next.run === payload.run && next.tokens.length >= known;
       payload = next;
-      if (!grown || next.tokens.length > WINDOW) return rebuild();
+      if (!grown) return rebuild();
       if (next.tokens.length === known) return;
-      end = next.tokens.length;
-      append(known, end); // what is there keeps its values while a reply grows
-      strip.scrollTop = 1e7;
+      if (end === known) {
+        end = next.tokens.length;
+        append(known, end); // what is there keeps its values while a reply grows
+        shed();
+        strip.scrollTop = 1e7;
+      }
+      edges();
+      if (!map || painting) return;
+      painting = setTimeout(() => { // the line of a long text changes by a hair: once a second is plenty
+        painting = 0;
+        paintMap();
+      }, 1000);
     },
     select(selection) {
       mark(selection && selection.run === payload.run ? selection.token : null);
@@ -239,6 +284,7 @@ export function draw(element, payload, options = {}) {
     peer: markPeer,
     destroy() {
       for (const stop of stops) stop();
+      clearTimeout(painting);
       tip.hide();
       element.replaceChildren();
     },
