@@ -4,6 +4,36 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
+expect.set_options(timeout=30_000)  # a busy machine is no failure; speed has a test of its own
+
+INK = """(selector) => {
+  const shown = document.querySelector(selector);
+  const copy = document.createElement("canvas");  // Chromium warns of reading a page's own canvas often
+  copy.width = shown.width;
+  copy.height = shown.height;
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(shown, 0, 0);
+  const data = context.getImageData(0, 0, copy.width, copy.height).data;
+  const colours = new Set();
+  let sum = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    colours.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+    sum = (sum * 31 + data[i] + data[i + 2]) % 1e9;
+  }
+  return { colours: colours.size, sum };
+}"""
+
+
+def drawn(page: Page, view: str) -> str:
+    return page.locator(f".wb-{view}").get_attribute("data-drawn") or ""
+
+
+def redrawn(page: Page, view: str, before: str) -> None:
+    page.wait_for_function(
+        "([view, before]) => ![undefined, before].includes(document.querySelector(`.wb-${view}`)?.dataset.drawn)",
+        arg=[view, before],
+    )
+
 
 def ready(page: Page) -> None:
     """The page is drawn, the attention of the first token with it."""

@@ -6,40 +6,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.talking import answered, ask, ready, settings
+from tests.browser.talking import INK, answered, ask, drawn, ready, redrawn, settings
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)  # a busy machine is no failure; speed has a test of its own
-
-INK = """(selector) => {
-  const shown = document.querySelector(selector);
-  const copy = document.createElement("canvas");  // Chromium warns of reading a page's own canvas often
-  copy.width = shown.width;
-  copy.height = shown.height;
-  const context = copy.getContext("2d", { willReadFrequently: true });
-  context.drawImage(shown, 0, 0);
-  const data = context.getImageData(0, 0, copy.width, copy.height).data;
-  const colours = new Set();
-  let sum = 0;
-  for (let i = 0; i < data.length; i += 4) {
-    colours.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
-    sum = (sum * 31 + data[i] + data[i + 2]) % 1e9;
-  }
-  return { colours: colours.size, sum };
-}"""
-
-
-def drawn(page: Page, view: str) -> str:
-    return page.locator(f".wb-{view}").get_attribute("data-drawn") or ""
-
-
-def redrawn(page: Page, view: str, before: str) -> None:
-    page.wait_for_function(
-        "([view, before]) => ![undefined, before].includes(document.querySelector(`.wb-${view}`)?.dataset.drawn)",
-        arg=[view, before],
-    )
 
 
 def test_it_opens_on_a_recorded_exchange_with_its_attention_drawn(watched: Callable, address: str) -> None:
@@ -249,30 +220,3 @@ def test_one_model_at_a_time(watched: Callable, address: str) -> None:
     answered(page)
     page.locator("#wb-switch label").nth(2).click()
     expect(page.locator(".wb-column")).to_have_count(2)
-
-
-@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False), (390, True)])
-def test_dark_and_narrow(watched: Callable, address: str, width: int, dark: bool) -> None:
-    page = watched(address, width=width, height=844, dark=dark).page
-    ready(page)
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-    assert (max(ground) < 60) == dark
-    for tab in ("Logit lens", "KV cache", "Next token", "Attention"):
-        page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(150)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
-            f"{tab} is wider than {width}"
-        )
-
-
-def test_the_theme_switch_redraws_the_map(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
-    light = page.evaluate(INK, ".wb-map")["sum"]
-    before = drawn(page, "attention")
-    page.locator(".wb-header").get_by_role("radio", name="dark").click()
-    redrawn(page, "attention", before)
-    assert page.evaluate(INK, ".wb-map")["sum"] != light
-    page.reload()
-    ready(page)
-    assert page.evaluate("document.body.classList.contains('dark')"), "the choice is remembered"

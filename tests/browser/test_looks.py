@@ -1,0 +1,38 @@
+"""The page in light, dark and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.talking import INK, drawn, ready, redrawn
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False), (390, True)])
+def test_dark_and_narrow(watched: Callable, address: str, width: int, dark: bool) -> None:
+    page = watched(address, width=width, height=844, dark=dark).page
+    ready(page)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(ground) < 60) == dark
+    for tab in ("Logit lens", "KV cache", "Next token", "Attention"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
+            f"{tab} is wider than {width}"
+        )
+
+
+def test_the_theme_switch_redraws_the_map(watched: Callable, address: str) -> None:
+    page = watched(address).page
+    ready(page)
+    light = page.evaluate(INK, ".wb-map")["sum"]
+    before = drawn(page, "attention")
+    page.locator(".wb-header").get_by_role("radio", name="dark").click()
+    redrawn(page, "attention", before)
+    assert page.evaluate(INK, ".wb-map")["sum"] != light
+    page.reload()
+    ready(page)
+    assert page.evaluate("document.body.classList.contains('dark')"), "the choice is remembered"
