@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import workbench as wb
+from tests.browser.axe import violations
 
 pytestmark = pytest.mark.browser
 
@@ -152,6 +153,15 @@ def test_the_page_gives_exact_data_code_and_pages(watched: Callable, address: st
     alone.wait_for_selector(".wb-attention[data-drawn*='/12/']")
     strip = rows_of(take(page, "tokens", "data", "^CSV", tmp_path))
     assert strip[12]["position"] == "12"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nobody_stumbles_over_menus_and_code(watched: Callable, report: Path, dark: bool) -> None:
+    page = opened(watched, report.as_uri(), dark=dark)
+    head = page.locator(".wb-attention .wb-actions")
+    head.get_by_role("button", name=re.compile("^code", re.I)).click()
+    head.get_by_role("button", name=re.compile("^data", re.I)).click()
+    assert violations(page, ".wb-attention") == []
 
 
 def test_menus_by_keyboard_and_on_a_phone(watched: Callable, report: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import workbench as wb
+from tests.browser.axe import violations
 
 pytestmark = pytest.mark.browser
 
@@ -20,6 +21,7 @@ def ask(page: Page, address: str, text: str) -> None:
     page.fill("#wb-question textarea", text)
     page.click("#wb-send")
     expect(page.locator(".wb-kept")).to_contain_text("runs kept", timeout=30_000)
+    expect(page.locator("#wb-send")).to_be_enabled(timeout=30_000)  # Gradio complains of a page left in mid-stream
 
 
 def listed(page: Page, address: str) -> Page:
@@ -143,6 +145,16 @@ def test_what_has_to_go_is_said(watched: Callable, address: str, file: Path) -> 
     expect(page.locator(".wb-warning")).to_contain_text("had to make room")
     page.get_by_role("button", name="Understood").click()
     expect(page.locator(".wb-warning")).not_to_contain_text("had to make room")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nobody_stumbles(watched: Callable, address: str, dark: bool) -> None:
+    page = listed(watched(address, dark=dark).page, address)
+    assert violations(page) == []
+    page.locator(".wb-runs tbody tr").first.get_by_role("button", name=re.compile("^Save [^ ]+:")).click()
+    page.locator(".wb-run-open").nth(1).click()
+    page.wait_for_selector(".wb-run-view .wb-attention[data-drawn]")
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
