@@ -27,8 +27,8 @@ RANKS = {
     "twins": 7,
     "views": 8,
     "figures": 8,
-    "widgets": 9,
     "report": 9,
+    "widgets": 10,
     "cli": 10,
     "__main__": 11,
 }
@@ -39,6 +39,8 @@ APPS = 11
 ALLOWED = {
     ("workbench/inspection", "report"),  # Inspection.to_html writes the report
     ("workbench/comparison", "report"),  # and Comparison.to_html that of two
+    ("workbench/inspection", "widgets"),  # Inspection.widget shows it in a notebook
+    ("workbench/comparison", "widgets"),  # and Comparison.widget two of them
     ("workbench/cli", "apps"),  # `workbench app` starts the page
 }
 

@@ -100,6 +100,10 @@ class Comparison:
         """Write one self-contained HTML page with both runs and their difference."""
         return importlib.import_module("workbench.report").write_html([self.a, self.b], path, title, comparison=self)
 
+    def widget(self, **selection: Any) -> Any:
+        """Both runs and their difference in a notebook; see `Inspection.widget`. ``selection`` may name the run."""
+        return importlib.import_module("workbench.widgets").widget(self, **selection)
+
     def _order(self) -> list[tuple[int | None, int | None]]:
         """Every token of either text once, in an order that keeps both."""
         order: list[tuple[int | None, int | None]] = [(i, i) for i in range(self.alignment.common)]

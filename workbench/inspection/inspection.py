@@ -248,6 +248,12 @@ class Inspection:
         which lies above this one, so it is looked up only here."""
         return importlib.import_module("workbench.report").write_html(self, path, title=title)
 
+    def widget(self, **selection: Any) -> Any:
+        """The same views in a notebook, at ``selection`` (token, layer, head) where it names one: a widget whose
+        ``selection`` is read and set from Python (`widgets.inspector.Inspector`). Looked up only here, like the report.
+        Raises WorkbenchError where anywidget is not installed."""
+        return importlib.import_module("workbench.widgets").widget(self, **selection)
+
     def __repr__(self) -> str:
         new = len(self.ids) - self.prompt_length
         given = f" ({self.record.given} given)" if self.record.given else ""

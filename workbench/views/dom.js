@@ -80,16 +80,17 @@ export const tip = {
   },
 };
 
-/** Runs `draw` when the element has a width, and again after its width changed; returns the function that ends it. */
+/** Runs `draw` when the element has a width, again after its width changed and when it comes back into the page, which may have
+ * been drawn for while it was out; returns the function that ends it. */
 export function onWidth(element, draw) {
   let last = 0;
   let pending = 0;
   const observer = new ResizeObserver(() => {
     const width = Math.round(element.clientWidth);
-    if (!width || width === last) return;
+    if (width === last) return;
     last = width;
     cancelAnimationFrame(pending);
-    pending = requestAnimationFrame(draw);
+    if (width) pending = requestAnimationFrame(draw);
   });
   observer.observe(element);
   return () => observer.disconnect();

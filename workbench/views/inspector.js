@@ -16,7 +16,10 @@ const DIFFERENCE = "difference";
 const HINT = "Click any token to look inside.";
 const TABS = [["attention", "Attention", attention], ["lens", "Logit lens", lens], ["cache", "KV cache", cache], ["next", "Next token", next]];
 
+let drawn = 0; // inspectors of this page: each names its tabs in its own way
+
 export function draw(element, runs, options = {}) {
+  const own = ++drawn;
   const source = options.source;
   let selection = { run: null, model: null, token: null, layer: null, head: null, query: null, key: null, difference: false, ...(options.selection || {}) };
   let opened = null; // the payloads of selection.run, or the pair's
@@ -33,10 +36,10 @@ export function draw(element, runs, options = {}) {
   element.classList.add("wb", "wb-inspector");
   const buttons = new Map();
   for (const [name, title] of TABS) {
-    const button = make("button", { type: "button", role: "tab", id: `wb-tab-${name}`, "aria-controls": `wb-panel-${name}`, text: title, on: { click: () => open(name) } });
+    const button = make("button", { type: "button", role: "tab", id: `wb-tab-${own}-${name}`, "aria-controls": `wb-panel-${own}-${name}`, text: title, on: { click: () => open(name) } });
     buttons.set(name, button);
     tabs.append(button);
-    cells.set(name, make("div", { class: "wb-panel", role: "tabpanel", id: `wb-panel-${name}`, "aria-labelledby": `wb-tab-${name}` }));
+    cells.set(name, make("div", { class: "wb-panel", role: "tabpanel", id: `wb-panel-${own}-${name}`, "aria-labelledby": `wb-tab-${own}-${name}` }));
   }
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -91,7 +91,7 @@ export function onTheme(callback) {
     const check = () => {
       if (isDark() === last) return;
       last = !last;
-      for (const listener of listeners) listener();
+      requestAnimationFrame(() => { for (const listener of listeners) listener(); }); // JupyterLab has no layout while it changes
     };
     const observer = new MutationObserver(check);
     const filter = { attributes: true, attributeFilter: ["class", "data-theme", "data-jp-theme-light"] };

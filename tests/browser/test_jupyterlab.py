@@ -1,0 +1,119 @@
+"""The widget in a real JupyterLab: drawn from a real kernel, in step with Python, light and dark, without a kernel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.sign import NotebookNotary
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.lab import Lab, jupyterlab
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOK = "look_inside.ipynb"
+KERNEL = "[...jupyterapp.shell.widgets('main')].some(w => w.sessionContext?.session?.kernel?.status === 'idle')"
+# Not ours: JupyterLab's own words about its own files.
+OURS = ("wb-", "workbench", "widget", "anywidget", "Uncaught", "Failed to load", "Error")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copy(Path(__file__).resolve().parents[2] / "notebooks" / NOTEBOOK, folder)
+    with jupyterlab(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(browser: Browser, lab: Lab) -> Iterator[Callable[[str], Page]]:
+    """A function that opens a notebook; nobody else is asked and nothing of ours complains."""
+    context = browser.new_context(viewport={"width": 1360, "height": 1100})
+    complaints: list[str] = []
+    strangers: list[str] = []
+
+    def open_notebook(name: str) -> Page:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("request", lambda request: strangers.append(request.url))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(f"Uncaught {error}"))
+        page.goto(lab.address(name))
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        page.wait_for_function(KERNEL)
+        return page
+
+    yield open_notebook
+    context.close()
+    own = ("data:", "blob:", f"http://{lab.host}/", f"ws://{lab.host}/")
+    assert [url for url in strangers if not url.startswith(own)] == []
+    assert [said for said in complaints if any(word in said for word in OURS)] == []
+
+
+def test_it_looks_inside_and_python_knows(opened: Callable[[str], Page], lab: Lab) -> None:
+    page = opened(NOTEBOOK)
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    both, one = page.locator(".wb-look").first, page.locator(".wb-look").nth(1)
+    for widget in (both, one):
+        expect(widget.locator(".wb-attention[data-drawn]")).to_be_attached()
+    ids = page.evaluate("[...document.querySelectorAll('.wb-look [id]')].map(node => node.id)")
+    assert len(ids) == len(set(ids)), "widgets of one page share no id"
+
+    # A click arrives in Python, in its own widget only.
+    before = lab.evaluate(NOTEBOOK, "print(inside.selection)")
+    both.locator(".wb-tokens").nth(1).locator(".wb-token[data-i='7']").click()
+    expect(both.locator(".wb-where")).to_contain_text("position 7 of both")
+    said = lab.evaluate(NOTEBOOK, "print(look.selection['run'], look.selection['token'], look.difference)")
+    assert said == "twin-v0.2 7 True"
+    assert lab.evaluate(NOTEBOOK, "print(inside.selection)") == before
+
+    # Arrow keys are the strip's own; Python moves the view, the head by its number.
+    one.locator(".wb-token.wb-on").click()
+    page.keyboard.press("ArrowLeft")
+    expect(one.locator(".wb-where")).to_contain_text("position 368")
+    lab.evaluate(NOTEBOOK, "inside.selection = {'token': 30, 'layer': 4, 'head': 5}")
+    expect(one.locator(".wb-attention")).to_have_attribute("data-drawn", "wb2run0/4/5/30/false/false")
+    expect(one.locator(".wb-token.wb-on")).to_have_attribute("data-i", "30")
+    one.get_by_role("button", name="Code of the attention panel").click()
+    expect(one.locator(".wb-panel .wb-code pre")).to_contain_text("import workbench as wb")
+    with page.expect_download() as coming:
+        one.get_by_role("button", name="Data of the attention panel").click()
+        one.get_by_role("menuitem", name="what this token reads").click()
+    assert coming.value.suggested_filename == "twin-v0.2_attention_row_layer4_token30.csv"
+    lab.evaluate(NOTEBOOK, "inside.tab = 'lens'")
+    one.locator(".wb-lens[data-drawn]").wait_for()
+
+    # Dark with JupyterLab: drawn again at its full size.
+    one.get_by_role("tab", name="Attention").click()
+    size = one.locator(".wb-maps canvas").nth(1).evaluate("canvas => canvas.style.width")
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    expect(one.locator(".wb-attention")).to_have_attribute("data-drawn", "wb2run0/4/5/30/false/true")
+    assert one.locator(".wb-maps canvas").nth(1).evaluate("canvas => canvas.style.width") == size
+    assert one.locator(".wb-look-card").evaluate("card => getComputedStyle(card).backgroundColor") == "rgb(26, 29, 34)"
+
+    # The kernel goes: what is asked of it now gets a sentence.
+    page.evaluate("[...jupyterapp.shell.widgets('main')].map(w => w.sessionContext?.restartKernel())")
+    page.wait_for_function(KERNEL)
+    one.get_by_role("tab", name="KV cache").click()
+    one.get_by_role("tab", name="Next token").click()
+    expect(one.locator(".wb-next .wb-message").first).to_contain_text("No kernel holds this run")
+
+
+def test_a_saved_notebook_says_that_there_is_no_kernel(opened: Callable[[str], Page], lab: Lab) -> None:
+    """What a notebook keeps of a widget is small, and opened again it says what it needs."""
+    nbclient = pytest.importorskip("nbclient")
+    code = """import workbench as wb
+run = wb.load("twin-v0.2").generate("One, two, three, four,", wb.Sampling(max_new_tokens=4), wb.Capture.full())
+for _ in run: pass
+run.inspection.widget()"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120, store_widget_state=True).execute()
+    assert len(str(notebook.metadata["widgets"])) < 20_000
+    NotebookNotary(data_dir=str(lab.folder / "data")).sign(notebook)  # of one that is not trusted, no widget is shown
+    nbformat.write(notebook, lab.folder / "saved.ipynb")
+    page = opened("saved.ipynb")
+    expect(page.locator(".wb-look-status")).to_have_text("No kernel holds this run: run its cell to look inside.")
