@@ -26,13 +26,15 @@ function write(node, text) {
 }
 
 const LONG = 400; // characters of a question beyond which its middle is folded away
+const HEAD = 44; // characters that stay of its beginning and its end: the question mostly stands last
+const TAIL = 76;
 
 /** A question as text; of a long one the beginning and the end, and a button for the rest. */
 function writeQuestion(node, text) {
   const characters = [...text];
   if (characters.length <= LONG) return write(node, text);
-  const open = make("button", { type: "button", class: "wb-more", text: `${whole(characters.length - 190)} characters more`, on: { click: () => write(node, text) } });
-  node.replaceChildren(document.createTextNode(characters.slice(0, 70).join("")), " … ", open, " … ", document.createTextNode(characters.slice(-120).join("").replace(/^\S*\s/, "")));
+  const open = make("button", { type: "button", class: "wb-more", text: `${whole(characters.length - HEAD - TAIL)} characters more`, on: { click: () => write(node, text) } });
+  node.replaceChildren(document.createTextNode(characters.slice(0, HEAD).join("")), " … ", open, " … ", document.createTextNode(characters.slice(-TAIL).join("").replace(/^\S*\s/, "")));
 }
 
 /** Message `index` of a column: {element, set(message)}; `set` tells whether the text has changed. */
