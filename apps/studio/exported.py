@@ -47,9 +47,13 @@ def import_chat(text: str, names: Sequence[str]) -> dict[str, Talk]:
         raise FileFormatError("The file is too large", expected=f"at most {MAX_FILE_BYTES // 2**20} MiB")
     try:
         document = json.loads(text)
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # it could be sent to no page
+        raise FileFormatError("The file holds half of a character (a lone surrogate)", remedy="Remove it") from None
     except (ValueError, RecursionError):
         raise FileFormatError(
-            "The file is not JSON, or is cut short", expected="a conversation exported here, or a list of messages"
+            "The file is not JSON, is cut short or nested too deep",
+            expected="a conversation exported here, or a list of messages",
         ) from None
     try:
         if isinstance(document, dict) and document.get("schema") == SCHEMA:

@@ -134,7 +134,8 @@ def test_a_malformed_file_is_a_sentence(names: list[str], text: str, path: list[
     ["", "{", "null", "7", '"text"', "[]", "[1]", '{"schema": "other"}', "[" * 100_000,
      '[{"role": "assistant", "content": "me first"}]',
      '[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]',
-     '[{"role": "user", "content": null}]', "x" * (9 * 2**20)],
+     '[{"role": "user", "content": null}]', "x" * (9 * 2**20), '[{"role": "user", "content": "\\ud800"}]',
+     '{"schema": "workbench.chat", "version": 1, "title": "\\udc00", "models": [{"messages": []}]}'],
 )  # fmt: skip
 def test_what_is_no_conversation_is_a_sentence(names: list[str], file: str) -> None:
     with pytest.raises(FileFormatError):

@@ -136,6 +136,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lambda: CHAT.choose(0, 1),
         lambda: CHAT.add("tool", "x"),  # type: ignore[arg-type]
         lambda: CHAT.add("user", None),  # type: ignore[arg-type]
+        lambda: CHAT.add("user", "half a \ud83e"),
         lambda: CHAT[9],
     ],
 )

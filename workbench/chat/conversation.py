@@ -38,6 +38,14 @@ class Message:
             raise PromptError(
                 f"The content of a {self.role} message is a {type(self.content).__name__}", expected="text (str)"
             )
+        try:
+            self.content.encode()
+        except UnicodeEncodeError as error:  # neither a tokenizer nor JSON nor a page can take it
+            raise PromptError(
+                f"The text of a {self.role} message holds half of a character (a lone surrogate) at position "
+                f"{error.start}",
+                remedy="Remove it",
+            ) from None
 
     def as_dict(self) -> dict[str, str]:
         """The message as chat templates and JSON take it."""
