@@ -30,7 +30,7 @@ export function chat(element, props, watch, server, order, restore) {
 
   function draw(next) {
     if (!next || !next.columns || (page.state && next.made < page.state.made)) return;
-    const state = (page.state = next);
+    const state = (page.state = { ...next, columns: Object.values(next.columns) }); // a stream has them by name
     const names = state.columns.map((data) => data.model);
     for (const [name, shown] of columns) if (!names.includes(name)) { shown.element.remove(); columns.delete(name); }
     state.columns.forEach((data, i) => {

@@ -14,7 +14,7 @@ from apps.studio.orders import Order
 from apps.studio.session import BusyError, Session
 from apps.studio.settings import sampling_of, seed_label
 from apps.studio.shelf import title
-from apps.studio.state import page_state
+from apps.studio.state import page_state, streamed
 from apps.studio.studio import Studio
 from workbench.errors import WorkbenchError
 
@@ -41,12 +41,12 @@ class ChatEvents:
             sampling = sampling_of(settings, _used_seeds(session, order))
             for moment, _ in enumerate(ask(session, self.shelf, self.runs, order, sampling)):
                 now = buttons(busy=True, clear=order.kind == "ask") if not moment else _skipped(4)
-                yield page_state(session, self.shelf), *now
+                yield streamed(session, self.shelf), *now
         except BusyError as error:
             gr.Info(str(error))
         except WorkbenchError as error:
             gr.Warning(str(error))
-        yield page_state(session, self.shelf), *_skipped(4)
+        yield streamed(session, self.shelf), *_skipped(4)
         yield _skipped(5)  # Gradio sends what came last once more, in full
 
     # Gradio finds a request among named arguments only, so the settings are named here and not starred.

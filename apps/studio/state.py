@@ -37,6 +37,13 @@ def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
     }
 
 
+def streamed(session: Session, shelf: Shelf) -> dict[str, Any]:
+    """`page_state` for a stream, with the columns by tone and not in a list. Gradio 6.31 sends only what has changed
+    (`gradio.utils.diff`), and where two lists inside one list grow shorter at once it deletes the wrong message."""
+    state = page_state(session, shelf)
+    return state | {"columns": {column["tone"]: column for column in state["columns"]}}
+
+
 def _column(column: Column, shelf: Shelf) -> dict[str, Any]:
     base = shelf.describe(column.model, column.facts)
     own = {name: base.get(name) for name in ("window", "theta")}
