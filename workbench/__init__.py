@@ -49,8 +49,8 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = ["AttentionCapture", "AttributionCapture", "Capture", "Comparison", "Conversation", "Inspection",
-           "LensCapture", "MemoryPlan", "Model", "PrefixStore", "Run", "Sampling", "Step", "TunedLens", "WorkbenchError",
-           "compare", "load", "memory", "open"]  # fmt: skip
+           "LensCapture", "MemoryPlan", "Model", "PrefixStore", "Run", "Sampling", "Step", "TunedLens",
+           "WorkbenchError", "compare", "load", "memory", "open"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
