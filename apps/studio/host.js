@@ -5,6 +5,7 @@ import { counterpart, opposite } from "./alignment.js";
 import { draw as drawInspector } from "./inspector.js";
 import { page, listen, tell } from "./wire.js";
 import { linked, fitting, mirror, unlink, keep } from "./permalink.js";
+import { returning } from "./tab.js";
 
 const PATIENCE = 2500; // milliseconds that a link waits for the tab's own state
 
@@ -96,15 +97,15 @@ export function inspect(element, server) {
   }
 
   if (link) {
-    const began = page.state ? page.state.made : 0; // what every tab sees first; its own state comes a moment later
+    const began = page.state ? page.state.made : 0; // what every tab sees first; one that was here before gets its own later
     let followed = false;
     const once = () => {
       if (followed) return;
       followed = true;
       follow();
     };
-    listen("state", (state) => { if (began && state.made !== began) setTimeout(once); });
-    setTimeout(once, PATIENCE);
+    listen("state", (state) => { if (!returning() || (began && state.made !== began)) setTimeout(once); });
+    setTimeout(once, page.state && !returning() ? 0 : PATIENCE);
   }
   if (page.state && page.state.selection.run) inspector.select(page.state.selection);
   align();

@@ -149,7 +149,7 @@ export function start(data, root) {
     const strip = make("div");
     left.append(make("section", { class: "wb-card" },
       make("h2", {}, make("span", { class: `wb-badge wb-tone-${run.tone}`, text: run.title }), make("span", { class: "wb-caption", text: run.summary })),
-      make("div", { class: "wb-report-text", text: run.text }), strip));
+      make("div", { class: "wb-report-text", tabindex: "0", role: "group", "aria-label": `What was said, ${run.title}`, text: run.text }), strip));
     strips.set(run.run, drawTokens(strip, run.open.tokens, { source: bound(source, run.run), selection: run === first ? { token: chosen } : null, select: (part) => { tell(part); inspector.select(part); } }));
   }
   root.append(make("div", { class: "wb wb-report" },
