@@ -7,7 +7,10 @@ from playwright.sync_api import Page
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
+# What fades in or out has its colours when it is done; a caret that blinks is never done.
 _RUN = """async ([include, tags]) => {
+  const ends = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < 1e4);
+  await Promise.race([Promise.allSettled(ends.map((one) => one.finished)), new Promise((go) => setTimeout(go, 1000))]);
   const found = await axe.run(include ? { include: [[include]] } : document,
     { runOnly: { type: "tag", values: tags }, resultTypes: ["violations"], preload: false });
   const why = (node) => ([...node.any, ...node.all, ...node.none][0] || {}).message;

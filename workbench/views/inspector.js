@@ -131,6 +131,7 @@ export function draw(element, runs, options = {}) {
   }
 
   function drawSwitch() {
+    const focused = switcher.contains(document.activeElement); // an arrow key has chosen: the next one goes on from there
     switcher.replaceChildren();
     const groups = runs.filter((run) => run.current !== false);
     if (groups.length < 2) {
@@ -143,6 +144,7 @@ export function draw(element, runs, options = {}) {
     const picker = choice("Model to inspect", shown, now, (run) => choose(run === DIFFERENCE ? { difference: true } : { run, difference: false, ...(run === selection.run ? {} : { token: null }) }));
     for (const [i, button] of [...picker.element.children].entries()) if (groups[i]) button.classList.add(`wb-tone-${groups[i].tone}`);
     switcher.append(picker.element);
+    if (focused) switcher.querySelector("[aria-checked=true]")?.focus({ preventScroll: true });
   }
 
   /** A choice made inside the inspector: merged, drawn, and told to the host. */
