@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.talking import answered, ask, footers, idle, ready, replies, said, settings
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
 TEXTS = {
     "markup": "<script>document.title='x'</script><img src=x onerror=\"document.title='y'\"><b>a</b> a<b & &lt;",

@@ -20,7 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.axe import violations
 from tests.browser.talking import act, answered, footers, idle, ready, replies, said, settings
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
 VIEWS = {"Attention": "attention", "Logit lens": "lens", "KV cache": "cache", "Next token": "next"}
 

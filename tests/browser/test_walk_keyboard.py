@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.talking import answered, idle, ready
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
 STOPS = """() => {
   const shown = (e) => e.checkVisibility({ visibilityProperty: true }) && e.getBoundingClientRect().width > 0;
