@@ -94,7 +94,8 @@ def _recorded(studio: Studio, session: Session, request: Request) -> None:
 
 
 def _thread(studio: Studio, session: Session, request: Request) -> None:
-    thread = session.threads.get(request.get("number"))  # type: ignore[arg-type]
+    number = request.get("number")
+    thread = session.threads.get(number) if isinstance(number, int) else None
     if thread is None:
         raise WorkbenchError("This conversation is no longer in the list")
     session.keep()

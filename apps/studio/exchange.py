@@ -175,6 +175,9 @@ def _absorb(session: Session, runs: RunStore, event: _Event, again: bool, sampli
             _finish(session, column, runs, event.value[0], event.value[1], again, sampling)
         except WorkbenchError as error:  # too many versions, too many characters
             _fail(column, runs, str(error))
+        except Exception:  # a worker that is not counted as ended would leave the tab busy for ever
+            traceback.print_exc()
+            _fail(column, runs, OURS)
         return 1
     return 0
 

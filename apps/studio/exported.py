@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from workbench.errors import FileFormatError, PromptError, WorkbenchError
 SCHEMA = "workbench.chat"
 SCHEMA_VERSION = 1
 _NUMBERS = ("tokens", "given", "seconds", "tokens_per_second", "used", "context")
+_LARGEST = 1e15  # also of whole numbers, which JSON may give more digits than a float can hold
 _WORDS = ("model", "switched", "finish")
 
 
@@ -131,7 +131,7 @@ def _read_reply(found: Any, number: int) -> Reply | None:
         raise PromptError(f"what is said of reply {number} is malformed", expected='{"model", "sampling", ...}')
     for name in _NUMBERS:
         value = found.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
             raise PromptError(f"{name} of reply {number} is {str(value)[:20]!r}", expected="a number")
     known = {field.name for field in fields(wb.Sampling)}
     if not found["sampling"].keys() <= known:

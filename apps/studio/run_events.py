@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -99,8 +100,12 @@ class RunEvents:
 
     def _uploaded(self, given: Any) -> Path:
         """The path of an upload, which lies in a folder of its own below the server's; nothing else may be named."""
-        path = Path(given).resolve() if isinstance(given, str) and "\0" not in given else None
-        if path is None or not path.is_relative_to(self.folder) or not path.is_file():
+        try:
+            path = Path(given).resolve() if isinstance(given, str) else None
+            arrived = path is not None and path.is_relative_to(self.folder) and path.is_file()
+        except (OSError, ValueError):  # too long, or with characters that no path can have
+            path, arrived = None, False
+        if path is None or not arrived:
             raise FileFormatError("No file has arrived", remedy="Choose it again")
         return path
 
@@ -108,8 +113,9 @@ class RunEvents:
         exports = self.folder / "exports"
         exports.mkdir(parents=True, exist_ok=True)
         for old in exports.iterdir():
-            if time.time() - old.stat().st_mtime > LASTING:
-                shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another visitor's export has swept it away
+                if time.time() - old.stat().st_mtime > LASTING:
+                    shutil.rmtree(old, ignore_errors=True)
         inspection = kept[0].inspection
         name = file_name(inspection, "run", len(inspection.ids), FORMATS[kind]).replace("token", "tokens")
         target = Path(tempfile.mkdtemp(prefix=secrets.token_urlsafe(12), dir=exports)) / name

@@ -197,6 +197,7 @@ def test_bad_switches_are_sentences(studio: Studio, tab: Session, names: list[st
 @pytest.mark.parametrize(
     "request_",
     [{}, {"kind": 7}, {"kind": "dance"}, {"kind": ["x"]}, {"kind": "choose"}, {"kind": "thread", "number": "1"},
+     {"kind": "thread", "number": [1]},
      {"kind": "thread", "number": 99}, {"kind": "fork", "model": "x", "index": 0}, {"kind": "import"}],
 )  # fmt: skip
 def test_bad_requests_are_sentences(studio: Studio, tab: Session, request_: dict[str, Any]) -> None:

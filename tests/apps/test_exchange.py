@@ -180,3 +180,21 @@ def test_capture_shrinks_with_the_prompt(shelf: Shelf, names: list[str]) -> None
     assert found.lens == wb.LensCapture(blocks=64)
     Wide.device = torch.device("cpu")
     assert capture_for(Wide(), 300, 64).lens == wb.LensCapture(positions="generated")  # type: ignore[arg-type]
+
+
+def test_a_failure_when_a_reply_is_entered_frees_the_tab(
+    session: Session, shelf: Shelf, runs: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, asked = runs.add, []
+
+    def once(*given: Any) -> str:
+        asked.append(given)
+        if len(asked) == 1:
+            raise MemoryError("no room")
+        return add(*given)
+
+    monkeypatch.setattr(runs, "add", once)
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
+        pass
+    assert session.rest.wait(10)
+    assert sorted(bool(column.note) for column in session.columns.values()) == [False, True]

@@ -146,3 +146,15 @@ def test_an_empty_tab_has_nothing_to_export(studio: Studio) -> None:
     session: Session = studio.opening.session("n" * 32)
     with pytest.raises(wb.WorkbenchError, match="nothing to export"):
         act(studio, session, {"kind": "export"})
+
+
+@pytest.mark.parametrize("value", [10**400, 1e300])
+def test_a_number_beyond_measure_is_refused_in_a_sentence(value: float) -> None:
+    reply = {"sampling": {}, "tokens": value}
+    messages = [
+        {"role": "user", "versions": [{"text": "q"}]},
+        {"role": "assistant", "versions": [{"text": "r", "reply": reply}]},
+    ]
+    document = {"schema": "workbench.chat", "version": 1, "models": [{"model": "a", "messages": messages}]}
+    with pytest.raises(FileFormatError, match="tokens of reply 1"):
+        import_chat(json.dumps(document), ["a"])

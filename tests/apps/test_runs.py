@@ -250,3 +250,26 @@ def test_old_exports_go(events: RunEvents, found: wb.Inspection, monkeypatch: py
     monkeypatch.setattr("apps.studio.run_events.LASTING", -1.0)
     events.export({"run": run, "format": "py"})
     assert not first.exists()
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a" * 5000, "\0"])
+def test_a_path_that_cannot_be_is_no_file(tmp_path: Path, name: str) -> None:
+    events = RunEvents(RunStore(), tmp_path)
+    assert "No file has arrived" in events.open({"path": f"{tmp_path}/{name}", "tab": "k" * 24})["error"]
+
+
+def test_exports_swept_away_meanwhile_are_no_failure(
+    found: wb.Inspection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore()
+    run, listed = store.add(found, "k" * 24), Path.iterdir
+    (tmp_path / "exports" / "old").mkdir(parents=True)
+
+    def swept(folder: Path) -> Any:
+        for one in listed(folder):
+            one.rmdir()
+            yield one
+
+    monkeypatch.setattr(Path, "iterdir", swept)
+    answer = RunEvents(store, tmp_path).export({"run": run, "format": "py"})
+    assert Path(answer["path"]).is_file()

@@ -83,8 +83,12 @@ def settings(page: Page, longest: int | None = None, preset: str | None = None, 
         box.locator("#wb-seed input").fill(str(seed))
         page.keyboard.press("Tab")
     if longest is not None:
-        box.get_by_label("number input for Longest reply (tokens)").fill(str(longest))
-        page.keyboard.press("Tab")
+        for _ in range(20):  # while the fold still opens, its inputs are put in place anew and forget what was typed
+            box.get_by_label("number input for Longest reply (tokens)").fill(str(longest))
+            page.keyboard.press("Tab")
+            page.wait_for_timeout(150)
+            if box.get_by_label("range slider for Longest reply (tokens)").input_value() == str(longest):
+                break
 
 
 def act(page: Page, label: str, column: int = 0, role: str = "assistant") -> None:

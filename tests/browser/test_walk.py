@@ -51,9 +51,10 @@ class Walk:
         self.page.get_by_role("tab", name=tab).click()
         expect(self.page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
 
-    def look_at(self, title: str) -> None:
-        """Turn the inspector to a model, or to the difference."""
-        radio = self.page.get_by_role("radiogroup", name="Model to inspect").get_by_role("radio", name=title)
+    def look_at(self, title: str = "") -> None:
+        """Turn the inspector to what is called ``title``, or to the first model."""
+        group = self.page.get_by_role("radiogroup", name="Model to inspect")
+        radio = group.get_by_role("radio", name=title) if title else group.get_by_role("radio").first
         radio.click()
         expect(radio).to_have_attribute("aria-checked", "true")
 
@@ -171,7 +172,7 @@ def tokens_tell_their_probability(walk: Walk) -> None:
 
 
 def a_token_shows_its_attention(walk: Walk) -> None:
-    walk.look_at("checkpoint0")
+    walk.look_at()
     walk.token(9)
     walk.turn("Attention")
     before = walk.drawn("attention")
@@ -232,7 +233,7 @@ def two_models_differ(walk: Walk) -> None:
         expect(walk.page.locator("[role=tabpanel]:visible")).not_to_be_empty()
         walk.page.wait_for_function("document.querySelector('[role=tabpanel]:not([hidden])').dataset.drawn")
         walk.kept["axe"] += violations(walk.page, "#wb-inspector")
-    walk.look_at("checkpoint0")
+    walk.look_at()
 
 
 def data_figure_and_code(walk: Walk) -> None:

@@ -12,6 +12,7 @@ import workbench as wb
 from tests.comparison.conftest import FULL, QUESTION, answered
 from tests.reference import eager, eager_states, random_ids
 from workbench.comparison import settling
+from workbench.comparison.both import _fixed_text
 from workbench.errors import CaptureError, ComparisonError, PromptError
 
 
@@ -172,3 +173,16 @@ def test_what_cannot_be_compared_is_refused(models: list[wb.Model], runs: list[w
 def _read(model: wb.Model, ids: list[int], pool: int) -> wb.Inspection:
     attention = wb.AttentionCapture(rows=None, pool=pool)
     return wb.compare(model, model, ids, capture=wb.Capture(attention, lens=None), exact=None).a
+
+
+def test_a_pair_behind_different_words_is_not_alike(models: list[wb.Model]) -> None:
+    first = list(range(300, 320))
+    second = [*first[:6], 400, *first[6:]]
+    found = wb.Comparison.of(*(_read(model, ids, 8) for model, ids in zip(models, (first, second), strict=True)))
+    table = found.table.dropna(subset=["position_a", "position_b"])
+    assert (table["alike"] == (table["position_a"] == table["position_b"])).all() and not table["alike"].all()
+    every = wb.Capture(lens=wb.LensCapture(positions="all"))
+    prompts = [_fixed_text(model, ids) for model, ids in zip(models, (first, second), strict=True)]
+    runs = [model.inspect(prompt, every) for model, prompt in zip(models, prompts, strict=True)]
+    lens = wb.Comparison.of(*runs).lens
+    assert (lens.alike == (lens.position_a == lens.position_b)).all() and not lens.alike.all()

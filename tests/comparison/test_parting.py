@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import workbench as wb
 from tests.comparison.conftest import QUESTION, answered
-from workbench.comparison.parting import probability
+from workbench.comparison.parting import Chosen, _sentence, probability
 from workbench.inspection.inspection import Inspection
 
 
@@ -135,3 +137,14 @@ def test_one_model_twice_is_told_apart(models: list[wb.Model]) -> None:
 )
 def test_probabilities_in_words(p: float, text: str) -> None:
     assert probability(math.log(p) if p else -math.inf) == text
+
+
+def test_a_common_beginning_of_white_space_is_no_difference_from_the_first_token() -> None:
+    run = SimpleNamespace(
+        model={"name": "m"}, record=SimpleNamespace(step_texts=["\n", "x"], finish_reason="eos"), prompt_length=3
+    )
+    one = Chosen(4, 9, "x", False, False, (-0.1, -0.2), (False, False))
+    parted = _sentence("parted", run, run, 1, (one, replace(one, piece="y")), None)  # type: ignore[arg-type]
+    assert parted.startswith("Both begin with the same token; then ")
+    ended = _sentence("ended", run, run, 1, (None, one), None)  # type: ignore[arg-type]
+    assert ended.startswith("Both begin with the same token, where the answer of ")

@@ -55,7 +55,7 @@ def test_a_switched_model_is_named() -> None:
 
 def test_a_wrong_theta_in_the_config_is_found_by_its_loss(tmp_path: Path) -> None:
     right, wrong = wb.load("twin-v0.2"), wb.load(str(twin_with(tmp_path / "t", "v0.2", theta=1e4)))
-    factors = (0.01, 0.1, 1.0, 10.0, 100.0)
+    factors = (0.01, 1.0, 100.0)
     fine, bad = probe_theta(right, TEXTS, factors), probe_theta(wrong, TEXTS, factors)
     assert fine.best == 1e6 and fine.agrees is not False
     assert bad.agrees is False and bad.best > 1e4

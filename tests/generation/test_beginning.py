@@ -71,7 +71,7 @@ def assert_same_numbers(one: Inspection, other: Inspection) -> None:
     for name in ("logprob", "entropy"):
         np.testing.assert_allclose(one.steps[name], other.steps[name], atol=2e-3)
     # Logits that are equal but for rounding change places: rarely, and by little.
-    np.testing.assert_allclose(one.steps["rank"], other.steps["rank"], rtol=2e-3)
+    np.testing.assert_allclose(one.steps["rank"], other.steps["rank"], rtol=2e-3, atol=2)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -126,7 +126,7 @@ def test_any_tokens_may_be_given(
         assert step.logprob == pytest.approx(row[step.token_id].item(), abs=1e-3)
         assert step.entropy == pytest.approx(-(row.exp() * row).sum().item(), abs=1e-3)
         assert [p for _, _, p in step.top] == pytest.approx(row.topk(5).values.tolist(), abs=1e-3)
-        assert step.captured.lens["target_rank"][-1] == pytest.approx(step.rank, rel=2e-3)
+        assert step.captured.lens["target_rank"][-1] == pytest.approx(step.rank, rel=2e-3, abs=2)
     assert run.text == model.tokenizer.decode([*ids, *found.ids[30:]]).removeprefix(model.tokenizer.decode(ids))
 
 

@@ -243,6 +243,6 @@ def test_a_step_shows_what_was_captured_where_it_was_chosen(both: tuple[Model, M
             row = found.attention.rows.sel(query=at).values[..., : at + 1]
             np.testing.assert_allclose(captured.attention, row, atol=1e-5)
             np.testing.assert_allclose(captured.lens["entropy"], found.lens.entropy.sel(position=at), atol=1e-3)
-            assert captured.lens["target_rank"][-1] == pytest.approx(steps[index].rank, rel=2e-3)
+            assert captured.lens["target_rank"][-1] == pytest.approx(steps[index].rank, rel=2e-3, abs=2)
             np.testing.assert_allclose(steps[index].captured.attention, row, atol=1e-5)
     assert next(iter(model.generate(prompt, capture=wb.Capture.nothing()))).captured.attention is None

@@ -127,7 +127,8 @@ class Comparison:
             measured = self.measured[0 if i is not None else 1]
             if (at := measured.place(place)) is not None:
                 kl = (float(measured.kl_ab[at]), float(measured.kl_ba[at]))
-        alike = place <= self.alignment.common
+        # A pair that is matched by order stands behind different words, also where one of its places is the first.
+        alike = place <= self.alignment.common and (i is None or j is None or i == j)
         reply = place >= run.prompt_length
         return (i, j, run.tokens[place], reply, alike, *logprobs, logprobs[1] - logprobs[0], *kl)
 

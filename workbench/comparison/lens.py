@@ -62,6 +62,6 @@ def compared_lens(a: Inspection, b: Inspection, alignment: Alignment) -> xr.Data
         "position_a": ("place", np.array([p for p, _ in pairs], np.int32)),
         "position_b": ("place", np.array([p for _, p in pairs], np.int32)),
         "token": ("place", [a.tokens[p + 1] for p, _ in pairs]),
-        "alike": ("place", np.array([p < alignment.common for p, _ in pairs], bool)),
+        "alike": ("place", np.array([p == q and p < alignment.common for p, q in pairs], bool)),
     }
     return xr.Dataset(found, coords=coords)

@@ -132,7 +132,10 @@ def _sentence(
     if kind == "same":
         said = before + f"The answers are the same, {agreed} {'token' if agreed == 1 else 'tokens'}"
         return said + (f": “{text}”" if text else "") + ("" if text[-1:] in ".!?…" and text else ".")
-    start = f"Both begin “{text}”; then " if text else "The answers differ from the first token: "
+    shared = (
+        f"Both begin “{text}”" if text else f"Both begin with the same {'token' if agreed == 1 else f'{agreed} tokens'}"
+    )
+    start = f"{shared}; then " if agreed else "The answers differ from the first token: "
     first, second = chosen
     if first is not None and second is not None:
         tokens = _words(first, second)
@@ -148,7 +151,7 @@ def _sentence(
     if not agreed:
         return before + f"{called[ended]} wrote nothing; {act}."
     why = {"length": "was cut at its limit", "stopped": "was stopped"}.get(run.record.finish_reason or "", "ends")
-    return before + f"Both begin “{text}”, where the answer of {called[ended]} {why}; {act}."
+    return before + f"{shared}, where the answer of {called[ended]} {why}; {act}."
 
 
 def _words(first: Chosen, second: Chosen) -> tuple[str, str]:
