@@ -89,6 +89,8 @@ def test_losses_are_those_of_the_model(tiny_checkpoint: Callable[..., Path]) -> 
 def test_a_probe_that_cannot_tell_says_so() -> None:
     flat = Probe("window", (4, None), None, np.array([[2.0, 3.0], [2.0, 3.0]]), np.array([5, 5]))
     assert flat.agrees is None and flat.best is None and "do not tell" in str(flat)
+    tied = Probe("window", (4, 9, None), 9, np.array([[3.0], [2.0], [2.0]]), np.array([5]))
+    assert tied.agrees is None and "do not tell it from none" in str(tied)
     noisy = Probe("theta", (1.0, 2.0), 1.0, np.array([[2.0, 3.0], [2.5, 2.4]]), np.array([5, 5]))
     assert noisy.agrees is None and noisy.best == 2.0
     assert list(noisy.table().columns) == ["loss", "difference"]

@@ -52,13 +52,11 @@ class Probe:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the stated value is the best: None where another is lower by less than twice the standard error of
-        the difference over texts, or where all values give the same loss."""
+        """Whether the stated value is the best: None where another is as low, or lower by less than twice the standard
+        error of the difference over texts."""
         mean, own = self.mean, self.values.index(self.stated)
-        if np.ptp(mean) < 1e-6:
-            return None
         if self.best == self.stated:
-            return True
+            return None if np.sum(mean < mean[own] + 1e-6) > 1 else True
         count, gain = len(self.lengths), mean[own] - mean.min()
         if count < 2:
             return None
@@ -84,7 +82,10 @@ class Probe:
                 f"{said}, the lowest of {len(self.values)} tried (the others {others.min():.3f} to {others.max():.3f})"
             )
         if self.agrees is None:
-            return f"{said}; these texts do not tell it from {_written(self.best)} ({mean.min():.3f})"
+            rivals = np.where(np.arange(len(mean)) == self.values.index(self.stated), np.inf, mean)
+            return (
+                f"{said}; these texts do not tell it from {_written(self.values[rivals.argmin()])} ({rivals.min():.3f})"
+            )
         return f"{said}, but {mean.min():.3f} with {_written(self.best)}: the config may state the wrong one"
 
 
