@@ -63,5 +63,9 @@ class ComparisonError(WorkbenchError, ValueError):
     """Two models or two results that cannot be compared, or not in this way."""
 
 
+class CacheError(WorkbenchError, ValueError):
+    """A cache policy or budget that is impossible."""
+
+
 class FileFormatError(WorkbenchError, ValueError):
     """A file to open is truncated, damaged, too large, of another format, or hostile."""

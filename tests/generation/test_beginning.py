@@ -74,7 +74,7 @@ def assert_same_numbers(one: Inspection, other: Inspection) -> None:
     np.testing.assert_allclose(one.steps["rank"], other.steps["rank"], rtol=2e-3, atol=2)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     window=st.sampled_from(WINDOWS),
     prompt=st.integers(1, 40),

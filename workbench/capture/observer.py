@@ -20,6 +20,8 @@ from transformers.masking_utils import sdpa_mask
 from workbench.capture.kernel import attend
 
 NAME = "workbench"
+SEEN = "_workbench_seen"
+"""What a cache that drops keys says about those it hands on, as an attribute of their tensor: see `say_seen`."""
 _OBSERVER: ContextVar[Observer | None] = ContextVar("workbench_observer", default=None)
 
 
@@ -99,10 +101,18 @@ def observed_attention(
     scaling: float | None = None, dropout: float = 0.0, sliding_window: int | None = None, **others: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """Attention output ``(batch, queries, heads, head_dim)``; the request's observer, if any, is shown the states."""
+    seen: Tensor | None = getattr(key, SEEN, None)
+    if seen is not None:
+        sliding_window = None  # `seen` knows positions; an index is none where keys were dropped
+        if attention_mask is not None:
+            raise RuntimeError("A cache that drops keys is read without padding and without gradients")
+        if seen.numel():
+            attention_mask = _by_head(seen, query.shape[1])
     if attention_mask is not None or torch.is_grad_enabled():
-        return sdpa_attention_forward(
+        output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
+        return _heard(module, output), None
     layer: int = module.layer_idx  # type: ignore[assignment]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     observer = _OBSERVER.get()
@@ -115,12 +125,35 @@ def observed_attention(
     else:
         merged, sums = attend(query, key, value, sliding_window, scale)
         output, lse = merged.transpose(1, 2).contiguous(), sums[0] if queries > 1 else None
+    output = _heard(module, output)
     if watched:
         assert observer is not None
         observer.attention(layer, query[0], key[0], lse, sliding_window, scale)
     if observer is not None and observer.wants_heads(layer):
         observer.heads(layer, output[0], module.o_proj)  # type: ignore[arg-type]
     return output, None
+
+
+def say_seen(key: Tensor, seen: Tensor | None) -> None:
+    """Let the attention that is handed ``key`` (1, kv_heads, m, head_dim) go by ``seen`` (1 or kv_heads, n, m), True
+    where one of the n queries sees a key, instead of by order: for caches that dropped some. None: every query sees
+    every key before its own, and the n last keys are the queries' own."""
+    setattr(key, SEEN, torch.empty(0) if seen is None else seen)
+
+
+def _by_head(seen: Tensor, heads: int) -> Tensor:
+    """``seen`` (1 or kv_heads, n, m) as a mask (1, 1 or heads, n, m)."""
+    return seen[None] if len(seen) == 1 else seen.repeat_interleave(heads // len(seen), 0)[None]
+
+
+def _heard(module: nn.Module, output: Tensor) -> Tensor:
+    """``output`` (batch, queries, heads, head_dim) with nothing from the heads that `models.switches` made silent."""
+    silent: tuple[int, ...] | None = vars(module).get("silent")
+    if not silent:
+        return output
+    kept = torch.ones(output.shape[2], dtype=torch.bool, device=output.device)
+    kept[list(silent)] = False
+    return torch.where(kept[:, None], output, 0)
 
 
 def _before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

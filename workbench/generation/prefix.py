@@ -135,7 +135,8 @@ def _identity(module: Any) -> tuple[Any, ...]:
     told by their embedding, which switched models share, and are not kept alive."""
     config = module.config
     rope = repr(sorted((getattr(config, "rope_parameters", None) or {}).items(), key=str))
-    return weakref.ref(module.get_input_embeddings()), getattr(config, "sliding_window", None), rope
+    silent = tuple(vars(layer.self_attn).get("silent", ()) for layer in module.model.layers)
+    return weakref.ref(module.get_input_embeddings()), getattr(config, "sliding_window", None), rope, silent
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

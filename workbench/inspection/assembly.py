@@ -17,6 +17,7 @@ from workbench.capture.recording import Captured
 from workbench.capture.request import Capture
 from workbench.capture.tuned_lens import TunedLens
 from workbench.chat.encoding import EncodedPrompt
+from workbench.chat.guardrails import safe
 from workbench.generation.decoding import TOP, Step
 from workbench.inspection.inspection import Inspection, Record
 from workbench.inspection.provenance import as_said, as_settings, describe_model, provenance
@@ -41,7 +42,9 @@ def assemble(
     record = Record(
         model=describe_model(model),
         provenance=provenance(
-            model, prompt.ids, settings | {"capture": as_settings(capture), "prompt": as_said(prompt)}
+            model,
+            prompt.ids,
+            settings | {"capture": as_settings(capture), "prompt": as_said(prompt), "safe_prompt": safe(prompt.source)},
         ),
         prompt_length=len(prompt.ids),
         tokens=[*prompt.tokens, *(step.piece for step in steps)],

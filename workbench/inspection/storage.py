@@ -186,10 +186,22 @@ def _bad_model(model: dict[str, Any]) -> str | None:
         return f"{model['heads']} heads cannot share {model['kv_heads']} key-value heads"
     switches = model.get("switches", {})
     if not isinstance(switches, dict) or any(
-        name not in ("window", "theta") or value != model[name] for name, value in switches.items()
+        not _heads(value, model) if name == "silent" else name not in ("window", "theta") or value != model[name]
+        for name, value in switches.items()
     ):
         return "the model's switches are not what it was run with"
     return None
+
+
+def _heads(found: Any, model: dict[str, Any]) -> bool:
+    """Whether ``found`` are heads [layer, head] of the model."""
+    return isinstance(found, list) and all(
+        isinstance(one, list)
+        and len(one) == 2
+        and _counts(one[0], 0, model["layers"] - 1)
+        and _counts(one[1], 0, model["heads"] - 1)
+        for one in found
+    )
 
 
 def _bad_provenance(found: dict[str, Any]) -> str | None:

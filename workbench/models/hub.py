@@ -1,4 +1,5 @@
-"""Fetching a checkpoint from the Hugging Face hub: only one that the user named, only the files that are read."""
+"""Where a checkpoint lies on this machine, and fetching one from the Hugging Face hub: only one that the user named,
+only the files that are read."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from huggingface_hub import constants, errors
 
 from workbench.errors import CheckpointError, OfflineError, UnknownModelError
 from workbench.models.checkpoint import first_line
-from workbench.models.registry import ModelSpec
+from workbench.models.registry import ModelSpec, assets_folder
 
 # Mistral's repositories hold every weight three times (safetensors, .bin, consolidated): these patterns take it once.
 FILES = (
@@ -29,6 +30,15 @@ FILES = (
 )
 _PATIENCE = 10.0  # seconds for the hub to answer
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def folder_of(spec: ModelSpec, revision: str | None = None) -> Path:
+    """Where the files of a model lie on this machine; never a download (OfflineError for a hub model not here)."""
+    if spec.kind == "twin":
+        return assets_folder() / spec.location
+    if spec.kind == "folder":
+        return Path(spec.location)
+    return fetch(spec, revision=revision, local_files_only=True)
 
 
 def fetch(spec: ModelSpec, *, revision: str | None = None, local_files_only: bool | None = None) -> Path:

@@ -140,3 +140,36 @@ def evaluate(
                 console.print(f"Wrote {folder / 'README.md'} and evaluation.json.", highlight=False)
     except WorkbenchError as error:
         raise _fail(error) from None
+
+
+@app.command()
+def prompts(
+    output: Annotated[Path | None, typer.Option(help="Folder to write to; that of the shipped ones.")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 7,
+) -> None:
+    """Write the held-out texts, questions and chats of `workbench factorial` and `prompt --loss`, as JSONL."""
+    from .prompt_sets import write
+
+    folder = output or assets_folder() / "prompts"
+    if not folder.is_dir():
+        raise _fail(CheckpointError(f"There is no folder {folder}", expected="an existing folder"))
+    for path in write(folder, seed):
+        Console().print(f"Wrote {path}", highlight=False)
+
+
+@app.command()
+def register(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Checkpoint folders; the shipped pair when left out.")
+    ] = None,
+) -> None:
+    """Write tensors.json beside the weights, hashes by which `workbench facts` names an altered tensor."""
+    from workbench.models.checkpoint import open_checkpoint
+    from workbench.models.tensor_hashes import read_tensors, write_register
+
+    try:
+        for folder in folders or [default_assets() / version for version in VERSIONS]:
+            path = write_register(folder, read_tensors(open_checkpoint(folder).files))
+            Console().print(f"Wrote {path}", highlight=False, soft_wrap=True)
+    except WorkbenchError as error:
+        raise _fail(error) from None

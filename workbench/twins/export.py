@@ -1,4 +1,4 @@
-"""A trained twin as the folder that ships: bfloat16 weights, config, tokenizer, and what the training cost."""
+"""A trained twin as the folder that ships: bfloat16 weights and their hashes, config, tokenizer, what training cost."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, MistralForCausalLM
 
+from workbench.models.tensor_hashes import read_tensors, write_register
 from workbench.models.tokenizer import save_v1_tokenizer
 
 MAX_NEW_TOKENS = 40
@@ -27,6 +28,7 @@ def export(final: Path, folder: Path) -> Path:
     )
     model.save_pretrained(new)
     (new / "model.safetensors").chmod(0o644)
+    write_register(new, read_tensors([new / "model.safetensors"]))
     save_v1_tokenizer(new)
     facts = json.loads((final / "training.json").read_text())
     (new / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
