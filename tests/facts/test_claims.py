@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
+import torch
 
 import workbench as wb
-from workbench.facts import CLAIMS, check_claims
+from workbench.facts import CLAIMS, PUBLISHED, check_claims, scores
 from workbench.facts.claims import Evidence, table
 from workbench.models.tokenizer import load_tokenizer
 
@@ -49,6 +53,36 @@ def test_a_loaded_config_is_looked_at_instead_of_the_pinned_one() -> None:
     assert findings["v0.2 has no sliding window and theta 1e6"] == (
         "false", "sliding_window 64, theta 1e+06 in the loaded config of v0.2"
     )  # fmt: skip
+
+
+def test_the_distance_of_the_weights_says_whether_one_is_based_on_the_other(
+    tiny_checkpoint: Callable[..., Path],
+) -> None:
+    """Against the same by torch on the whole vectors; a model moved a little, and one drawn anew."""
+    first, stranger = wb.load(str(tiny_checkpoint())), wb.load(str(tiny_checkpoint(seed=1)))
+    later = wb.load(str(tiny_checkpoint()))
+    with torch.no_grad():
+        for weights in later.module.parameters():
+            weights.mul_(1.1).add_(0.01)
+    check = next(claim.check for claim in CLAIMS if claim.text == "v0.2 is based on v0.1")
+    for other, verdict in ((later, "supported by the weights"), (stranger, "not supported by the weights")):
+        a, b = (torch.cat([w.detach().flatten() for w in m.module.parameters()]).double() for m in (first, other))
+        said, evidence = check(Evidence({"v0.1": first, "v0.2": other}))
+        assert said == verdict
+        assert f"lie {float(100 * (b - a).norm() / a.norm()):.1f} % of" in evidence
+        assert f"cosine {float(torch.cosine_similarity(a, b, 0)):.3f}" in evidence
+
+
+def test_published_scores_are_data_with_their_source() -> None:
+    rows = scores.table()
+    ruler = [rows.loc[f"RULER at {n}", "v0.2"] for n in ("4k", "8k", "16k", "32k", "64k", "128k")]
+    assert ruler == ["93.6", "91.2", "87.2", "75.4", "49.0", "13.8"]
+    assert rows.loc["MT-Bench", ["v0.1", "v0.2"]].tolist() == ["6.84 ± 0.07", "7.6"]
+    assert rows.loc["AlpacaEval 2, length-controlled win rate", "v0.2"] == "17.11 %"
+    assert rows.loc["AlpacaEval 2, win rate", "v0.2"] == "14.72 %"
+    assert rows.loc["RULER, effective length", "v0.2"] == "16k"
+    assert set(rows.loc[[n for n in rows.index if "RULER" in n], "v0.1"]) == {"none published"}
+    assert all(score.source for score in PUBLISHED) and set(rows["kind"]) == {"published, not measured here"}
 
 
 def test_a_tokenizer_with_control_tokens_changes_the_verdicts(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -41,10 +41,12 @@ def test_the_card_of_a_twin_has_no_conflict(name: str) -> None:
     model = wb.load(name)
     card = identity(model)
     assert card.conflicts == ()
-    assert card["window"].loaded == ("none" if model.window is None else "256") == card["window"].stated
+    assert (card["window"].stated, card["window"].loaded) == (("256",) * 2 if name.endswith("1") else ("null", "none"))
     assert card["parameters"].stated.startswith(card["parameters"].loaded)
     assert card["grouped-query attention"].agrees and card["byte fallback"].loaded == "256 byte pieces"
-    assert card["<s> in two turns"].loaded == "1" and card["weights"].agrees
+    assert card["BOS rule"].loaded.startswith("once") and card["weights"].agrees
+    assert card["tensors"].loaded == "all 56 tensors as in the register beside the weights" and card["tensors"].agrees
+    assert "none stored" in card["chat template"].stated and "<s> 1, </s> 2" in card["special tokens"].loaded
     assert set(card.table().columns) == {"stated", "loaded", "probed", "agrees"}
 
 
@@ -53,10 +55,22 @@ def test_a_switched_model_is_named() -> None:
     assert {fact.name for fact in card.conflicts} == {"window", "as published"}
 
 
+def test_an_absent_window_is_told_from_null(tmp_path: Path) -> None:
+    folder = twin_with(tmp_path / "absent", "v0.2")
+    config = json.loads((folder / "config.json").read_text())
+    del config["sliding_window"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match="absent, not null"):
+        card = identity(wb.load(str(folder)), against="twin-v0.2")
+    assert card["window"].stated == "absent, not null; transformers puts 4096" and card["window"].loaded == "4096"
+    assert [fact.name for fact in card.conflicts] == ["window", "fields of twin-v0.2"]
+    assert card.contrast is not None
+    assert card.contrast.rows == (("sliding_window", "absent", "null"),)
+
+
 def test_a_wrong_theta_in_the_config_is_found_by_its_loss(tmp_path: Path) -> None:
     right, wrong = wb.load("twin-v0.2"), wb.load(str(twin_with(tmp_path / "t", "v0.2", theta=1e4)))
-    factors = (0.01, 1.0, 100.0)
-    fine, bad = probe_theta(right, TEXTS, factors), probe_theta(wrong, TEXTS, factors)
+    fine, bad = probe_theta(right, TEXTS, (0.01, 1.0)), probe_theta(wrong, TEXTS, (1.0, 100.0))
     assert fine.best == 1e6 and fine.agrees is not False
     assert bad.agrees is False and bad.best > 1e4
     assert "theta" in {fact.name for fact in identity(wrong, probes=[bad]).conflicts}
@@ -71,6 +85,15 @@ def test_a_missing_window_is_found_by_the_loss_beyond_it(tmp_path: Path) -> None
     assert fine.best == 256
     assert bad.best == 256 and bad.agrees is False
     assert fine.mean.tolist() == bad.mean.tolist()
+
+
+def test_more_in_sight_says_nothing_against_a_window() -> None:
+    """A wider window that helps is no sign of a wrong config; a narrower one is."""
+    losses = np.array([[3.0, 3.0], [2.0, 2.1], [1.0, 1.0]])
+    wider = Probe("window", (4, 9, None), 9, losses, np.array([5, 5]))
+    assert wider.agrees is None and wider.best is None and "more in sight helps" in str(wider)
+    narrower = Probe("window", (4, 9, None), 9, np.array([[1.5, 1.6], [2.0, 2.1], [1.0, 1.0]]), np.array([5, 5]))
+    assert narrower.agrees is False and "may state the wrong one" in str(narrower)
 
 
 def test_losses_are_those_of_the_model(tiny_checkpoint: Callable[..., Path]) -> None:

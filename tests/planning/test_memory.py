@@ -12,6 +12,7 @@ import workbench as wb
 from tests.prompts import prompt_of
 from tests.reference import random_ids
 from workbench.errors import CheckpointError, ContextLengthError, UnknownModelError, WorkbenchError
+from workbench.models.registry import assets_folder
 from workbench.planning import CARDS, ModelShape, memory
 
 GIB = 2**30
@@ -42,8 +43,19 @@ def test_the_cache_of_the_7b_models(tokens: int, full: float, rolling: float) ->
     assert earlier.kv_cache_full == later.kv_cache == later.kv_cache_full
 
 
-def test_eager_attention_at_32k_takes_64_gib_a_layer_in_half_precision_twice_that_in_float32() -> None:
-    assert memory("v0.2", 32768).eager_scores / GIB == 128
+def test_what_nothing_here_makes_at_32k() -> None:
+    """One layer's eager scores take 64 GiB in half precision, float32 logits of all positions 3.9 GiB."""
+    assert memory("v0.2", 32768).eager_scores / GIB == 64
+    assert memory("v0.2", 32768, "float32").eager_scores / GIB == 128
+    assert memory("v0.2", 32768).all_logits / GIB == pytest.approx(3.9, abs=0.01)
+
+
+def test_the_cache_of_a_token_takes_128_kib_and_512_without_shared_heads() -> None:
+    shape = ModelShape.of("v0.2")
+    assert memory(shape, 1).kv_cache == 128 * 1024
+    assert memory(replace(shape, kv_heads=shape.heads), 1).kv_cache == 512 * 1024
+    rolling = [memory("v0.1", tokens, kv_bits=bits).kv_cache / GIB for tokens in (4096, 32768) for bits in (16, 8, 4)]
+    assert rolling == pytest.approx([0.5, 0.25, 0.125] * 2, rel=3e-4)
 
 
 @pytest.mark.parametrize("name", ["twin-v0.1", "twin-v0.2"])
@@ -56,6 +68,9 @@ def test_the_twins_hold_what_was_said(name: str) -> None:
     for said in (memory(name, tokens, "float32"), memory(model, tokens, "float32")):
         assert said.weights == weights
         assert said.kv_cache == int(found.kv_cache.bytes.sum())
+    # The file is bfloat16: its tensors' bytes, without the header.
+    stored = (assets_folder() / model.spec.location / "model.safetensors").stat().st_size
+    assert memory(name, tokens, "bfloat16").weights == pytest.approx(stored, rel=0.001)
 
 
 @pytest.mark.parametrize("window", [None, 1, 2, 20])

@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.capture.positions import whole
 from workbench.capture.request import Capture
 from workbench.chat.encoding import EncodedPrompt
+from workbench.comparison.changes import changes
 from workbench.comparison.comparison import Comparison
 from workbench.comparison.divergence import Divergence, check, measure
 from workbench.errors import ComparisonError, PromptError
@@ -59,7 +60,7 @@ def compare(
     measured = None
     if exact is not None and not (stop is not None and stop.is_set()):
         measured = measured_pair(model_a, model_b, runs[0], runs[1], exact, stop)
-    return Comparison.of(runs[0], runs[1], measured)
+    return Comparison.of(runs[0], runs[1], measured, changes=changes(model_a, model_b, weights=False))
 
 
 def measured_pair(

@@ -15,6 +15,7 @@ import xarray as xr
 
 from workbench.comparison.alignment import Alignment, align_runs
 from workbench.comparison.attention import AttentionComparison
+from workbench.comparison.changes import Changes
 from workbench.comparison.divergence import Divergence
 from workbench.comparison.kv_cache import compared_cache
 from workbench.comparison.lens import compared_lens
@@ -30,17 +31,19 @@ class Comparison:
 
     ``measured`` holds the exact next-token distributions of both models on the text of a and on that of b; None where
     nobody measured them, and then no divergence is shown: it is not approximated from the candidates a run keeps.
+    ``changes`` says what differs between the two models, weights left out; None where they were not at hand.
     """
 
     a: Inspection
     b: Inspection
     alignment: Alignment
     measured: tuple[Divergence, Divergence] | None = None
+    changes: Changes | None = None
 
     @classmethod
     def of(
         cls, a: Inspection, b: Inspection, measured: tuple[Divergence, Divergence] | None = None,
-        alignment: Alignment | None = None,
+        alignment: Alignment | None = None, changes: Changes | None = None,
     ) -> Comparison:  # fmt: skip
         """What can be told from two inspections at hand. Raises ComparisonError where their ids mean different
         tokens."""
@@ -53,7 +56,7 @@ class Comparison:
                 f"{a.model['name']} and {b.model['name']} read text with different tokenizers",
                 expected="two runs with the same tokenizer", remedy="Compare runs of models that share one",
             )  # fmt: skip
-        return cls(a, b, alignment or align_runs(a, b), measured)
+        return cls(a, b, alignment or align_runs(a, b), measured, changes)
 
     @cached_property
     def said(self) -> tuple[Predictions, Predictions]:

@@ -118,7 +118,7 @@ def measuring(
     some(picked, "position", "exact")
     wanted = np.array(picked, np.int64)
     parts: list[dict[str, np.ndarray]] = []
-    readers = [_reading(model) for model in (model_a, model_b)]
+    readers = [reading(model) for model in (model_a, model_b)]
     for start in range(0, int(wanted[-1]) + 1, CHUNK):
         if stop is not None and stop.is_set():
             raise ComparisonError("The measurement was stopped", remedy="Measure again")
@@ -129,7 +129,7 @@ def measuring(
         step = max(1, LOGITS // model_a.vocab_size)
         for low in range(0, len(at), step):
             part = slice(low, low + step)
-            logits_a, logits_b = _logits(model_a, streams[0][part]), _logits(model_b, streams[1][part])
+            logits_a, logits_b = unembedded(model_a, streams[0][part]), unembedded(model_b, streams[1][part])
             parts.append(compared(logits_a, logits_b, torch.from_numpy(targets[part])))
         yield start + len(fed)
     arrays = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
@@ -154,7 +154,7 @@ def check(model_a: Model, model_b: Model, tokens: int) -> None:
             )  # fmt: skip
 
 
-def _reading(model: Model) -> Any:
+def reading(model: Model) -> Any:
     """A function that feeds ids after those fed before, and gives the final residual stream of some of them."""
     module: Any = model.module
     install(module)
@@ -174,7 +174,7 @@ def _reading(model: Model) -> Any:
     return read
 
 
-def _logits(model: Model, hidden: Tensor) -> Tensor:
+def unembedded(model: Model, hidden: Tensor) -> Tensor:
     """Float32 logits (rows, vocabulary) by the model's own norm and unembedding, on its device."""
     module: Any = model.module
     norm: nn.Module = module.model.norm
@@ -195,7 +195,7 @@ def compared(a: Tensor, b: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
     for name, logits in (("a", a), ("b", b)):
         above = torch.gt(logits, logits.gather(-1, at)).float().sum(-1)  # summing booleans is five times slower
         found[f"rank_{name}"] = (above + 1) * known
-    (p_a, log_a), (p_b, log_b) = _distribution(a), _distribution(b)
+    (p_a, log_a), (p_b, log_b) = distribution(a), distribution(b)
     for name, p, logs in (("a", p_a, log_a), ("b", p_b, log_b)):
         found[f"entropy_{name}"] = -torch.linalg.vecdot(p, logs)
         found[f"logprob_{name}"] = logs.gather(-1, at)[:, 0].masked_fill(~known, float("nan"))
@@ -209,7 +209,7 @@ def compared(a: Tensor, b: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
     }
 
 
-def _distribution(logits: Tensor) -> tuple[Tensor, Tensor]:
+def distribution(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Probabilities and log-probabilities (rows, vocabulary) in float64, with one exponential an entry."""
     double = logits.dtype if logits.device.type == "mps" else torch.float64  # that device has no double precision
     logs = logits.to(double)

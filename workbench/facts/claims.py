@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import torch
 
 from workbench.models.registry import SPECS
 from workbench.models.shape import ModelShape
@@ -139,8 +140,30 @@ def _contexts(evidence: Evidence) -> tuple[str, str]:
     )
 
 
-def _based_on(_: Evidence) -> tuple[str, str]:
-    return "stale card text", "other weights, theta and window; a weight distance needs both checkpoints here"
+def _based_on(evidence: Evidence) -> tuple[str, str]:
+    pair = [evidence.models[name] for name in ("v0.1", "v0.2") if name in evidence.models]
+    if len(pair) < 2 or any(model.quantization for model in pair):
+        return "stale card text", "other weights, theta and window; a weight distance needs both checkpoints here"
+    distance, cosine = _apart(*pair)
+    verdict = "supported by the weights" if cosine > 0.5 else "not supported by the weights"
+    return verdict, (
+        f"the weights lie {100 * distance:.1f} % of v0.1's length apart, cosine {cosine:.3f} (1: the same direction, "
+        "near 0: trained apart); theta and window differ"
+    )
+
+
+@torch.no_grad()
+def _apart(first: Model, second: Model) -> tuple[float, float]:
+    """Distance of all weights in units of the first's length, and their cosine; a block of rows at a time."""
+    others = dict(second.module.named_parameters())
+    products = torch.zeros(3, dtype=torch.float64)  # a.a, b.b, a.b
+    for name, weights in first.module.named_parameters():
+        rows = zip(weights.flatten().split(2**22), others[name].flatten().split(2**22), strict=True)
+        for a, b in rows:
+            x, y = a.to("cpu", torch.float64), b.to("cpu", torch.float64)
+            products += torch.stack([x @ x, y @ y, x @ y])
+    one, two, both = products.tolist()
+    return max(0.0, one + two - 2 * both) ** 0.5 / one**0.5, both / (one * two) ** 0.5
 
 
 def _training_hardware(_: Evidence) -> tuple[str, str]:

@@ -26,7 +26,7 @@ class MemoryPlan:
     sliding window the last window - 1. kv_cache_full: the same without the window. activations: of one chunk of 2048
     tokens at the widest place of a layer, and the logits of one token; an estimate. capture: what recording holds at
     most (`Capture.estimate`). eager_scores: what one layer's attention matrices would take with eager attention, in
-    float32, as the formula says; nothing here makes them.
+    the activations' dtype (its softmax works in float32, twice that again for 16 bits); nothing here makes them.
     """
 
     shape: ModelShape
@@ -44,6 +44,11 @@ class MemoryPlan:
     def total(self) -> int:
         """Bytes of weights, cache, activations and capture."""
         return self.weights + self.kv_cache + self.activations + self.capture
+
+    @property
+    def all_logits(self) -> int:
+        """Bytes that float32 logits of every position would take; nothing here makes more than a few positions'."""
+        return 4 * self.tokens * self.shape.vocab_size
 
     def fits(self, card: Card) -> bool:
         return self.total <= card.usable
@@ -103,7 +108,7 @@ def memory(
     return MemoryPlan(
         shape, tokens, format, kv_bits, FORMATS[format](shape), _kv(shape, tokens, kv_bits),
         _kv(replace(shape, window=None), tokens, kv_bits), _activations(shape, tokens, format), held,
-        4 * shape.heads * tokens**2,
+        _size(format) * shape.heads * tokens**2,
     )  # fmt: skip
 
 
@@ -116,5 +121,9 @@ def _kv(shape: ModelShape, tokens: int, bits: int) -> int:
 def _activations(shape: ModelShape, tokens: int, format: str) -> int:
     """The widest moment of a chunk: the stream twice, the MLP's two inner products and their result; one token's logits
     in float32."""
-    size = 4 if format == "float32" else 2
-    return min(CHUNK, tokens) * (2 * shape.hidden + 3 * shape.intermediate) * size + 4 * shape.vocab_size
+    return min(CHUNK, tokens) * (2 * shape.hidden + 3 * shape.intermediate) * _size(format) + 4 * shape.vocab_size
+
+
+def _size(format: str) -> int:
+    """Bytes of an activation's number."""
+    return 4 if format == "float32" else 2
