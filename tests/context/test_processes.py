@@ -1,0 +1,127 @@
+"""A study by several real processes: equal to one process, whole again after one is killed; nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import workbench as wb
+from workbench.context.grid import Grid
+from workbench.context.plan import Group, Plan
+from workbench.context.processes import Processes, together
+from workbench.context.shares import shares
+from workbench.context.store import read_trials
+from workbench.context.study import RetrievalStudy, needle
+from workbench.context.tasks import task
+
+ROOT = Path(__file__).parents[2]
+SIZES = {"lengths": (120, 160), "depths": (0.0, 1.0), "cases": 3}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Callable[..., Path]) -> wb.Model:
+    return wb.load(str(tiny_checkpoint()))
+
+
+def started(model: wb.Model, folder: Path, *more: str) -> list[subprocess.Popen[str]]:
+    """Two processes as a launcher starts them, which go on by themselves when the other dies."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "workbench.cli", "needle", "--model", model.name, "--lengths", "120,160",
+               "--depths", "0,1", "--cases", "3", *more]  # fmt: skip
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            [*command, "--out", str(folder)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+
+
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values("key").drop(columns=["seconds", "created", "read"]).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def alone(model: wb.Model) -> pd.DataFrame:
+    """What one process finds."""
+    study = needle([model], **SIZES)
+    list(study)
+    return finished(study.grid.trials)
+
+
+def test_two_processes_find_what_one_does(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:
+    processes = started(model, tmp_path)
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert "effective length" in said[0][0]
+    assert said[1][0] == ""
+    assert len({path.name.split("-")[-3] for path in tmp_path.glob("part-*.parquet")}) == 2  # both did a share
+    assert not list(tmp_path.glob("sign-*"))
+    pd.testing.assert_frame_equal(finished(Grid.open(tmp_path).trials), alone, check_dtype=False, atol=1e-3)
+
+
+def test_one_is_killed_and_the_first_completes(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:
+    first, second = started(model, tmp_path, "--patience", "2")
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("sign-*-1.json")) and time.monotonic() < until:
+        time.sleep(0.01)
+    os.kill(second.pid, signal.SIGKILL)
+    told = first.communicate(timeout=120)
+    assert first.returncode == 0, told
+    assert second.wait() == -signal.SIGKILL
+    second.communicate()
+    pd.testing.assert_frame_equal(finished(Grid.open(tmp_path).trials), alone, check_dtype=False, atol=1e-3)
+
+
+def test_the_first_is_gone_and_a_rerun_does_the_rest(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:
+    def made(share: tuple[int, int]) -> RetrievalStudy:
+        return needle([model], **SIZES, folder=tmp_path, share=share)
+
+    second = list(together(made, Processes(1, 2, "a"), tmp_path))  # comes to its end without the first
+    assert len(second) == len(read_trials(tmp_path)) == made((1, 2)).count
+    again = [told for told in needle([model], **SIZES, folder=tmp_path) if told.answer]
+    assert len(again) == 12 - len(second)
+    pd.testing.assert_frame_equal(finished(Grid.open(tmp_path).trials), alone, check_dtype=False, atol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 5), st.lists(st.integers(100, 2000), min_size=1, max_size=6, unique=True),
+       st.integers(1, 6))  # fmt: skip
+def test_shares_hold_every_trial_once_and_are_alike(
+    model: wb.Model, count: int, cases: int, lengths: list[int], depths: int
+) -> None:
+    plan = Plan((model,), (task("needle"),), tuple(lengths), tuple(i / depths for i in range(depths)), cases)
+
+    def named(groups: list[Group]) -> list[tuple[int, int, float]]:
+        return [(group.case, *place) for group in groups for place in group.places]
+
+    whole = named(plan.groups())
+    dealt = shares(plan.groups(), count)
+    order = {one: i for i, one in enumerate(whole)}
+    assert sorted(one for share in dealt for one in named(share)) == sorted(whole)
+    for share in dealt:
+        places = [order[one] for one in named(share)]
+        assert places == sorted(places)
+    work = [sum(group.work for group in share) for share in dealt]
+    largest = max(group.work for share in dealt for group in share)
+    assert max(work) <= sum(work) / count + largest
+
+
+def test_the_last_process_has_no_less_than_half(model: wb.Model) -> None:
+    plan = Plan((model,), (task("needle"),), (500, 1000, 2000), (0.0, 0.5, 1.0), 2)
+    work = [sum(group.work for group in share) for share in shares(plan.groups(), 4)]
+    assert min(work) > max(work) / 2

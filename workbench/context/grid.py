@@ -1,0 +1,168 @@
+"""What a retrieval study found: cells with their intervals, models against each other on identical items, the longest
+context that still works."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.context.store import read_settings, read_trials
+from workbench.errors import WorkbenchError
+from workbench.statistics import bootstrap_mean, sign_test, wilson
+
+CELL = ["task", "model", "length", "depth"]
+THRESHOLD = 0.856
+"""RULER's bar for an effective length: what Llama-2-7B reaches at 4k there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """``trials``: a row for each (see `study.as_row`). ``provenance``: the study's settings, and each model's."""
+
+    trials: pd.DataFrame
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Grid:
+        """The results in a study's folder. Raises FileFormatError for a folder that is none."""
+        return cls(read_trials(folder), {"settings": read_settings(folder)})
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """By task, model, length and depth (NaN for tasks without): n, right (share of right answers) with Wilson's
+        95 % interval low and high, found (mean share of references found), logprob (mean nats a token of the expected
+        answer), seconds."""
+        rows = []
+        for place, part in self._groups(CELL):
+            right = int(part["right"].sum())
+            low, high = wilson(right, len(part))
+            rows.append((*place, len(part), right / len(part), low, high, part["share"].mean(),
+                         (part["logprob"] / part["expected_tokens"]).mean(), part["seconds"].sum()))  # fmt: skip
+        names = [*CELL, "n", "right", "low", "high", "found", "logprob", "seconds"]
+        return pd.DataFrame(rows, columns=names)
+
+    def by_length(self, task: str | None = None) -> pd.DataFrame:
+        """By task, model and length, over all depths: n, right, low, high, logprob."""
+        rows = []
+        for place, part in self._groups(["task", "model", "length"]):
+            right = int(part["right"].sum())
+            per_token = (part["logprob"] / part["expected_tokens"]).mean()
+            rows.append((*place, len(part), right / len(part), *wilson(right, len(part)), per_token))
+        found = pd.DataFrame(rows, columns=["task", "model", "length", "n", "right", "low", "high", "logprob"])
+        return found if task is None else found[found["task"] == task].reset_index(drop=True)
+
+    def effective_length(self, threshold: float = THRESHOLD) -> pd.DataFrame:
+        """By task and model: effective_length, the longest length whose share of right answers, and that of every
+        shorter one asked, reaches ``threshold`` (0 where even the shortest does not); sure, the same by the low end of
+        the interval; longest, the longest that was asked."""
+        if not 0 < threshold <= 1:
+            raise WorkbenchError(f"A threshold of {threshold}", expected="a share between 0 and 1")
+        rows = []
+        for (task, model), part in self.by_length().groupby(["task", "model"], sort=True):
+            part = part.sort_values("length")
+            rows.append((task, model, *(_reached(part["length"], part[name] >= threshold) for name in ("right", "low")),
+                         int(part["length"].max())))  # fmt: skip
+        return pd.DataFrame(rows, columns=["task", "model", "effective_length", "sure", "longest"])
+
+    def paired(self, a: str, b: str) -> pd.DataFrame:
+        """Models ``a`` and ``b`` on the items both have answered, by task and length: n, both, only_a, only_b, neither
+        right; difference of the shares (b - a); p of McNemar's exact test; logprob_difference (mean nats a token, b -
+        a) with its 95 % bootstrap interval low and high. Raises WorkbenchError when they share no item."""
+        sides = [self.trials[self.trials["model"] == name].set_index("item") for name in (a, b)]
+        shared = sides[0].index.intersection(sides[1].index)
+        if not len(shared):
+            raise WorkbenchError(f"{a} and {b} have answered no item in common", expected="two models of one study")
+        left, right = (side.loc[shared] for side in sides)
+        table = pd.DataFrame({
+            "task": left["task"], "length": left["length"], "a": left["right"].astype(bool),
+            "b": right["right"].astype(bool),
+            "gain": right["logprob"] / right["expected_tokens"] - left["logprob"] / left["expected_tokens"],
+        })  # fmt: skip
+        rows = []
+        for (task, length), part in table.groupby(["task", "length"], sort=True):
+            won, lost = int((part["b"] & ~part["a"]).sum()), int((part["a"] & ~part["b"]).sum())
+            both, neither = int((part["a"] & part["b"]).sum()), int((~part["a"] & ~part["b"]).sum())
+            gain = part["gain"].to_numpy()
+            rows.append((task, length, len(part), both, lost, won, neither, (won - lost) / len(part),
+                         sign_test(won, lost), gain.mean(), *bootstrap_mean(gain)))  # fmt: skip
+        return pd.DataFrame(rows, columns=["task", "length", "n", "both", "only_a", "only_b", "neither", "difference",
+                                           "p", "logprob_difference", "low", "high"])  # fmt: skip
+
+    def save_csv(self, path: str | Path) -> Path:
+        """Write the cells as CSV."""
+        self.cells.to_csv(path, index=False)
+        return Path(path)
+
+    def save_jsonl(self, path: str | Path) -> Path:
+        """Write every trial as a line of JSON, the first one being the provenance: for others to recompute."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(json.dumps({"provenance": dict(self.provenance)}, default=str) + "\n")
+            for row in self.trials.to_dict("records"):
+                file.write(json.dumps(row, default=_plain, ensure_ascii=False) + "\n")
+        return Path(path)
+
+    @property
+    def models(self) -> list[str]:
+        """The models' names, in the order they were asked; by name where that is not known."""
+        answered = set(self.trials["model"]) if len(self.trials) else set()
+        asked = [name for name in self.provenance.get("models", ()) if name in answered]
+        return asked + sorted(answered - set(asked))
+
+    def save_svg(self, path: str | Path, task: str | None = None) -> Path:
+        """Write the grid as one SVG picture: right answers in each cell, one panel a model."""
+        drawn = importlib.import_module("workbench.figures.grid_svg").grid_svg(self, task)
+        Path(path).write_text(drawn, encoding="utf-8")
+        return Path(path)
+
+    def figure(self, task: str | None = None) -> Any:
+        """A plotly figure: depth by length for each model, coloured by the share of right answers."""
+        return importlib.import_module("workbench.figures.grid").grid_figure(self, task)
+
+    def _groups(self, names: list[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+        if not len(self.trials):
+            return []
+        found = self.trials.groupby(names, sort=True, dropna=False)
+        return [(tuple(place) if isinstance(place, tuple) else (place,), part) for place, part in found]
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __repr__(self) -> str:
+        if not len(self.trials):
+            return "Grid(nothing was answered yet)"
+        cells = self.cells
+        share = self.trials.groupby("model")["right"].mean()
+        said = ", ".join(f"{model} {part:.2f} right" for model, part in share.items())
+        return f"Grid({len(self.trials)} trials in {len(cells)} cells: {said})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Plain text, and the shares by length as a small table."""
+        head = "".join(f"<th>{name}</th>" for name in ("task", "model", "length", "n", "right", "95 %"))
+        rows = "".join(
+            f"<tr><td>{html.escape(str(row.task))}</td><td>{html.escape(str(row.model))}</td><td>{row.length}</td>"
+            f"<td>{row.n}</td><td>{row.right:.2f}</td><td>{row.low:.2f} to {row.high:.2f}</td></tr>"
+            for row in self.by_length().head(60).itertuples()
+        )
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{rows}</table>",
+        }
+
+
+def _reached(lengths: pd.Series, good: pd.Series) -> int:
+    """The last of the leading lengths that are good."""
+    passed = np.cumprod(good.to_numpy(bool)).sum()
+    return int(lengths.iloc[passed - 1]) if passed else 0
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
