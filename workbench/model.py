@@ -25,7 +25,7 @@ from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
 from workbench.inspection.run import Run
 from workbench.models.loading import LoadedModel, load_model
-from workbench.models.switches import KEEP, Keep, switched
+from workbench.models.switches import KEEP, Heads, Keep, switched
 
 Prompt = EncodedPrompt | str | Iterable[Any]
 
@@ -49,12 +49,15 @@ class Model:
             f"theta {self.loaded.theta:g}, {str(self.loaded.dtype).removeprefix('torch.')} on {self.loaded.device})"
         )
 
-    def switched(self, window: int | Keep | None = KEEP, theta: float | Keep = KEEP) -> Model:
-        """The same weights under another sliding window (keys a query sees, None for all) or RoPE theta: a model like
-        any other, beside this one, which stays as it is. No weight is copied. What is not named stays; this model's
-        own settings give this model. Its name says what differs from the model that was loaded. Raises SwitchError.
+    def switched(
+        self, window: int | Keep | None = KEEP, theta: float | Keep = KEEP, silent: Heads | Keep = KEEP
+    ) -> Model:
+        """The same weights under another sliding window (keys a query sees, None for all) or RoPE theta, or with the
+        heads ``silent`` ((layer, head) each) taken out: a model like any other, beside this one, which stays as it is.
+        No weight is copied. What is not named stays; this model's own settings give this model. Its name says what
+        differs from the model that was loaded. Raises SwitchError.
         """
-        loaded = switched(self.loaded, window=window, theta=theta)
+        loaded = switched(self.loaded, window=window, theta=theta, silent=silent)
         return self if loaded is self.loaded else Model(loaded)
 
     def encode(self, prompt: Prompt) -> EncodedPrompt:

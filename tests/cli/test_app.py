@@ -11,7 +11,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from tests.interrupt import heard
+from workbench.cli import app
 
 
 def test_the_page_is_served_until_ctrl_c(tiny_checkpoint: Callable[..., Path]) -> None:
@@ -40,15 +44,19 @@ def test_the_page_is_served_until_ctrl_c(tiny_checkpoint: Callable[..., Path]) -
     assert "Traceback" not in said + rest
 
 
-def test_a_folder_of_recorded_exchanges_can_be_named(tmp_path: Path) -> None:
+def test_a_folder_of_recorded_exchanges_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read there is a sentence, before anything is served."""
-    app = [sys.executable, "-m", "workbench", "app", "--no-browser", "--recorded"]
+
+    def served(*_: object, **__: object) -> None:
+        raise AssertionError("the page was served")
+
+    monkeypatch.setattr("apps.studio.launch.launch", served)
     for text, said in ((None, "no recorded exchanges"), ("[]", "malformed")):
         folder = tmp_path / str(text is None)
         folder.mkdir()
         if text is not None:
             (folder / "index.json").write_text(text)
-        done = subprocess.run([*app, str(folder)], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 2
+        done = CliRunner().invoke(app, ["app", "--no-browser", "--recorded", str(folder)])
+        assert done.exit_code == 2, done.output
         assert said in " ".join(done.stderr.split())
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in done.output

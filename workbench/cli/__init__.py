@@ -1,4 +1,4 @@
-"""The command line: `workbench inspect`, `show`, `app`, `memory`, `facts`, `lens` and `twins`, one file a command.
+"""The command line: `workbench inspect`, `show`, `app`, `memory`, `facts`, `prompt`, `moderate` ...; one file each.
 
 A mistake of the user ends in one sentence on stderr and exit code 2, an interruption in 130, a fault of the workbench
 in one sentence and 1 (`workbench --debug ...` shows its traceback). A file is written whole or not at all. torch and
@@ -12,7 +12,25 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import facts, inspect, lens, memory, serve, show
+from workbench.cli import (
+    cache,
+    compare,
+    evaluate,
+    factorial,
+    facts,
+    heads,
+    inspect,
+    lens,
+    loss,
+    memory,
+    moderate,
+    needle,
+    prompt,
+    serve,
+    show,
+    suite,
+    vote,
+)
 from workbench.cli.group import Commands
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
@@ -21,7 +39,20 @@ app.command(epilog=show.EXAMPLES)(show.show)
 app.command(name="app", epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=memory.EXAMPLES)(memory.memory)
 app.command(epilog=facts.EXAMPLES)(facts.facts)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=factorial.EXAMPLES)(factorial.factorial)
+app.command(epilog=needle.EXAMPLES)(needle.needle)
+app.command(epilog=cache.EXAMPLES)(cache.cache)
+app.command(epilog=heads.EXAMPLES)(heads.heads)
+app.command(epilog=loss.EXAMPLES)(loss.loss)
+app.command(epilog=prompt.EXAMPLES)(prompt.prompt)
+app.command(epilog=moderate.EXAMPLES)(moderate.moderate)
+app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+suite.app.command(epilog=vote.VOTE_EXAMPLES)(vote.vote)
+suite.app.command()(vote.votes)
+suite.app.command()(vote.judge)
 app.add_typer(lens.app)
+app.add_typer(suite.app)
 
 
 def version(wanted: bool) -> None:

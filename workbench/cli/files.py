@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -36,6 +36,24 @@ def question(prompt: str | None, prompt_file: str | None) -> str:
     if not text.strip():
         raise PromptError("the prompt is empty", expected="some text")
     return text
+
+
+def text(path: Path) -> str:
+    """The text in a file; PromptError when it cannot be read, or is empty."""
+    try:
+        found = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise PromptError(f"{path} cannot be read", expected="a text file in UTF-8") from None
+    if not found.strip():
+        raise PromptError(f"{path} is empty", expected="some text")
+    return found
+
+
+def texts(path: Path) -> list[Any]:
+    """The texts of a JSONL file, or the one in a text file, as `comparison.questions` takes them; PromptError."""
+    from workbench.comparison.questions import texts_of
+
+    return list(texts_of(path)) if path.suffix == ".jsonl" else [{"id": path.name, "text": text(path)}]
 
 
 def writable(path: Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.chat.guardrails import with_safe_prompt
 from workbench.cli import files
 from workbench.cli.options import DeviceMap, Dtype, LocalOnly, Quantization, Revision, Theta, Window, loaded, switches
 from workbench.errors import CaptureError, PromptError
@@ -64,6 +65,10 @@ def inspect(
         str | None, typer.Option(help="Read the prompt from a UTF-8 file; - is standard input.", show_default=False)
     ] = None,
     system: Annotated[str | None, typer.Option(help="A system message before the prompt.", show_default=False)] = None,
+    safe_prompt: Annotated[
+        bool,
+        typer.Option("--safe-prompt", help="Mistral's safe prompt as the system message, before one of your own."),
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="The prompt as it is, without the chat format.")] = False,
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", "-n", help="Tokens to generate at most; 0 only reads the prompt.")
@@ -133,10 +138,11 @@ def inspect(
         asked = [{"role": "user", "content": text}]
         if system is not None:
             asked.insert(0, {"role": "system", "content": system})
-    elif system is not None:
-        raise PromptError(
-            "--system with --plain", expected="one of them", remedy="A system message needs the chat format"
-        )
+        asked = with_safe_prompt(asked, safe_prompt)
+    elif system is not None or safe_prompt:
+        option = "--system" if system is not None else "--safe-prompt"
+        remedy = "A system message needs the chat format"
+        raise PromptError(f"{option} with --plain", expected="one of them", remedy=remedy)
 
     import workbench as wb
     from workbench.cli import summary

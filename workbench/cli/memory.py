@@ -56,7 +56,12 @@ def memory(
         if cards:
             table = Table("card", "GiB", "fits", "longest text (tokens)")
             for name, row in plan.cards().iterrows():
-                table.add_row(str(name), f"{row.memory_gib:.0f}", "yes" if row.fits else "no", f"{row.longest_tokens}")
+                table.add_row(
+                    str(name),
+                    f"{row.memory_gib:.0f}",
+                    "yes" if row.fits else "no",
+                    f"{row.longest_tokens or 'weights do not fit'}",
+                )
             console.print(table)
     if csv is not None:
         tables = {plan.shape.name: plan.by_length() for plan in plans}

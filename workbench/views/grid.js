@@ -1,7 +1,7 @@
 // The retrieval grid: depth x length scores of one model, or of two and their difference, one cell a setting.
 // Payload (grid.py): {models, lengths, depths, limits: [no colour, full colour], words: {score, depth}, grids: [{score: packed float32
-// (depth, length), n: packed int32}], difference: packed float32|null}. n 0: never tried; NaN with n > 0: tried, without a score.
-// options.select({cell: {length, depth, model, score, n, row, column}}) is called on a click or Enter; model is null in the difference.
+// (depth, length), n: packed int32, low, high: packed float32 or absent}], difference: packed float32|null}. n 0: never tried; NaN with n > 0: tried, without a score.
+// options.shown names the pictures to choose from (models, "difference"); all by default. options.select({cell: {length, depth, model, score, n, row, column}}) is called on a click or Enter; model is null in the difference.
 
 import { make, sized, tip, onWidth, choice } from "./dom.js";
 import { unpack, whole } from "./data.js";
@@ -22,7 +22,7 @@ function thousands(length) {
 
 export function draw(element, payload, options = {}) {
   const selected = (options.selection || {}).cell || null;
-  let mode = payload.models[0];
+  let mode = (options.shown || payload.models)[0];
   let cursor = selected ? { row: selected.row, column: selected.column } : { row: 0, column: 0 };
   let chosen = selected ? { ...cursor } : null;
   let focused = false;
@@ -49,7 +49,9 @@ export function draw(element, payload, options = {}) {
       const score = unpack(payload.grids[side()].score)[i];
       const n = unpack(payload.grids[side()].n)[i];
       const state = n === 0 ? "untested" : Number.isNaN(score) ? "no score" : score < low ? "below" : score > high ? "above" : "";
-      return { score, n: [n], state, part: (score - low) / (high - low) };
+      const { low: from, high: to } = payload.grids[side()];
+      const interval = from && !Number.isNaN(unpack(from)[i]) && n > 0 ? [unpack(from)[i], unpack(to)[i]] : null;
+      return { score, n: [n], state, interval, part: (score - low) / (high - low) };
     }
     const score = unpack(payload.difference)[i];
     const n = payload.grids.map((grid) => unpack(grid.n)[i]);
@@ -83,11 +85,12 @@ export function draw(element, payload, options = {}) {
     element.dataset.drawn = `${mode}/${cursor.row}/${cursor.column}/${isDark()}`;
   }
 
-  /** What stands in a cell where there is room: the score and the trials behind it. */
+  /** What stands in a cell where there is room: the score, the trials behind it and the interval. */
   function inside(found) {
     const value = percent() ? Math.round(100 * found.score) : found.score.toFixed(1);
     const sign = mode !== DIFFERENCE || Number(value) === 0 ? "" : found.score < 0 ? "−" : "+";
-    return [`${sign}${String(value).replace("-", "")}`, `n ${[...new Set(found.n)].join("|")}`];
+    const range = found.interval && percent() && geometry.wide >= 74 ? ` · ${found.interval.map((end) => Math.round(100 * end)).join("–")}` : "";
+    return [`${sign}${String(value).replace("-", "")}`, `n ${[...new Set(found.n)].join("|")}${range}`];
   }
 
   function drawAxes(context) {
@@ -151,7 +154,7 @@ export function draw(element, payload, options = {}) {
     const [low, high] = payload.limits;
     const beyond = mode === DIFFERENCE ? " (beyond the scale)" : ` (the scale ends at ${print(found.state === "above" ? high : low)})`;
     const value = found.state === "untested" ? "not tested" : `${mode === DIFFERENCE ? printSigned(found.score) : print(found.score)}${found.state === "below" || found.state === "above" ? beyond : ""}`;
-    return { found, place, value, trials: found.state === "untested" ? "" : `n = ${found.n.join(" and ")}` };
+    return { found, place, value, trials: found.state === "untested" ? "" : `n = ${found.n.join(" and ")}${found.interval ? `, 95 % interval ${print(found.interval[0])} to ${print(found.interval[1])}` : ""}` };
   }
 
   function describe() {
@@ -175,8 +178,10 @@ export function draw(element, payload, options = {}) {
   function drawSwitch() {
     const shown = payload.models.map((name) => [name, name, name]);
     if (payload.difference) shown.push([DIFFERENCE, "difference", `${payload.models[1]} less ${payload.models[0]}`]);
-    if (!shown.some(([name]) => name === mode)) mode = payload.models[0];
-    switcher.replaceChildren(shown.length > 1 ? choice("Grid of", shown, mode, (next) => { mode = next; paint(); spell(); }).element : make("span", { class: "wb-badge", text: payload.models[0] }));
+    const some = shown.filter(([name]) => !options.shown || options.shown.includes(name));
+    const open = some.length ? some : shown;
+    if (!open.some(([name]) => name === mode)) mode = open[0][0];
+    switcher.replaceChildren(open.length > 1 ? choice("Grid of", open, mode, (next) => { mode = next; paint(); spell(); }).element : make("span", { class: "wb-badge", text: open[0][1] }));
   }
 
   function pick(row, column) {

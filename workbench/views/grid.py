@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.views.arrays import pack_array
 
 COLUMNS = ("length", "depth", "score", "n", "model")
+INTERVAL = ("low", "high")
 MOST_CELLS = 10_000
 
 
@@ -21,12 +22,13 @@ def pack(
 ) -> dict[str, Any]:  # fmt: skip
     """What `grid.js` draws. ``table`` is in long form, a row for each trial or each cell: length (tokens of context),
     depth (share of it before the needle, 0 to 1), score, n (trials behind the score), model. Rows of one cell are
-    averaged, weighted by n.
+    averaged, weighted by n. Columns low and high, where there are both and one row a cell, are the score's interval.
 
     ``models`` are one or two of the table's, in order; None takes those it has. ``limits`` are the scores of no colour
     and of full colour: what lies outside is drawn as the limit and marked. ``score`` and ``depth`` name the axes.
     grids: for each model score float32 (depth, length), NaN where there is none, and n int32, 0 where nothing was
-    tried: n > 0 with NaN was tried and has no score. difference: the second less the first, None for one model.
+    tried: n > 0 with NaN was tried and has no score; low and high float32 where the table has them. difference: the
+    second less the first, None for one model.
     Raises WorkbenchError for a table that is no such grid.
     """
     cells = _checked(table)
@@ -47,7 +49,8 @@ def pack(
     lengths, depths = np.unique(cells["length"].to_numpy(np.int64)), np.unique(cells["depth"].to_numpy(float))
     if len(lengths) * len(depths) > MOST_CELLS:
         raise WorkbenchError(f"The grid has {len(lengths)} x {len(depths)} cells", expected=f"at most {MOST_CELLS}")
-    grids = [_grid(cells[cells["model"] == name], lengths, depths) for name in chosen]
+    parts = [cells[cells["model"] == name] for name in chosen]
+    grids = [_grid(part, lengths, depths) for part in parts]
     difference = None
     if len(grids) == 2:
         with np.errstate(invalid="ignore"):  # inf less inf has no difference
@@ -58,7 +61,10 @@ def pack(
         "depths": [round(float(depth), 6) for depth in depths],
         "limits": [low, high],
         "words": {"score": score, "depth": depth},
-        "grids": [{"score": pack_array(values, "float32"), "n": pack_array(n, "int32")} for values, n in grids],
+        "grids": [
+            {"score": pack_array(values, "float32"), "n": pack_array(n, "int32")} | _interval(part, lengths, depths)
+            for part, (values, n) in zip(parts, grids, strict=True)
+        ],
         "difference": difference,
     }
 
@@ -71,8 +77,9 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         raise WorkbenchError(f"The table has no column {absent[0]!r}", expected=", ".join(COLUMNS))
     if not len(table):
         raise WorkbenchError("The table has no rows", expected="a row for each cell")
-    cells = table[list(COLUMNS)].copy()
-    for name in COLUMNS[:-1]:
+    interval = [name for name in INTERVAL if set(INTERVAL) <= set(table.columns)]
+    cells = table[[*COLUMNS, *interval]].copy()
+    for name in (*COLUMNS[:-1], *interval):
         try:
             cells[name] = pd.to_numeric(cells[name]).astype(float)
         except (ValueError, TypeError):
@@ -86,6 +93,15 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         if not good.all():
             raise WorkbenchError(f"A {name} of the table is {cells[name][~good].iloc[0]:g}", expected=expected)
     return cells
+
+
+def _interval(cells: pd.DataFrame, lengths: np.ndarray, depths: np.ndarray) -> dict[str, Any]:
+    """low and high (depth, length) of one model's rows; nothing without them, or where rows were averaged."""
+    if INTERVAL[0] not in cells or cells.duplicated(["length", "depth"]).any():
+        return {}
+    return {
+        name: pack_array(_grid(cells.assign(score=cells[name]), lengths, depths)[0], "float32") for name in INTERVAL
+    }
 
 
 def _grid(cells: pd.DataFrame, lengths: np.ndarray, depths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

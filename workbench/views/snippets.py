@@ -184,7 +184,15 @@ def _model(inspection: Inspection) -> str:
         options.append(f"dtype={_text(dtype)}")
     switches = _mapping(inspection.model.get("switches"))
     turned = [f"{key}={switches[key]!r}" for key in ("window", "theta") if key in switches and _plain(switches[key])]
+    if silent := _silent(switches.get("silent")):
+        turned.append(f"silent={silent}")
     return f"wb.load({', '.join([_text(name), *options])})" + (f".switched({', '.join(turned)})" if turned else "")
+
+
+def _silent(found: Any) -> str:
+    """Heads as an expression, "" for none; nothing but whole numbers is written."""
+    pairs = found if isinstance(found, list) else []
+    return f"[{', '.join(f'({int(layer)}, {int(head)})' for layer, head in pairs)}]" if pairs else ""
 
 
 def _prompt(provenance: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,41 @@
+"""`workbench heads`: the heads found, silenced beside controls, written down; what is wrong is a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from typer.testing import CliRunner
+
+from workbench.cli import app
+
+
+def run(*words: object) -> tuple[int, str]:
+    found = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    return found.exit_code, found.output
+
+
+def test_heads_are_found_and_silenced(tmp_path: Path) -> None:
+    csv, page = tmp_path / "heads.csv", tmp_path / "heads.html"
+    words = ["--lengths", "160", "--depths", "0.5", "--cases", 2, "--silence", 6, "--controls", 1]
+    code, said = run("heads", *words, "--csv", csv, "--figure", page)
+    assert code == 0, said
+    table = pd.read_csv(csv)
+    assert (table["score"].head(6) > 0.9).all()
+    assert set(table["layer"].head(6)) == {1}
+    assert "without the 6 found heads 0.00 of 2" in said
+    assert "control 2" in said  # of any layer, and of none below
+    assert "without the 6 found heads" in page.read_text(encoding="utf-8")
+
+
+def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
+    for words, expected in (
+        (["--lengths", "many"], "--lengths is 'many'"),
+        (["--lengths", "999999"], "at most 2048"),
+        (["--model", "no-such-model"], "no-such-model"),
+        (["--figure", tmp_path / "no" / "page.html"], "no folder"),
+    ):
+        code, said = run("heads", *words)
+        assert code == 2
+        assert expected in said.replace("\n", " ")
+        assert "Traceback" not in said
