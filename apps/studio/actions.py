@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apps.studio.exported import export_chat, import_chat
+from apps.studio.guards import Guards
 from apps.studio.session import BusyError, Column, Session
 from apps.studio.shelf import Shelf
 from apps.studio.showing import select_reply, show_reply
@@ -111,6 +112,12 @@ def _switch(studio: Studio, session: Session, request: Request) -> dict[str, Any
     return {"say": "The switches hold from the next reply on." if len(column.talk) else ""}
 
 
+def _guard(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
+    session.guards = Guards.of(request)
+    asked = any(len(column.talk) for column in session.columns.values())
+    return {"say": "The guardrails hold from the next reply on." if asked else ""}
+
+
 def _export(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
     if not any(len(column.talk) for column in session.columns.values()):
         raise WorkbenchError("There is nothing to export yet", remedy="Ask something first")
@@ -141,7 +148,7 @@ def _fits(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
 def _fit(shelf: Shelf, session: Session, column: Column, text: str, reply: int) -> str:
     model = shelf.get(column.model, column.switches)
     talk = Talk() if session.recorded else column.talk.settled()
-    tokens = len(model.encode(talk.question(text).said))
+    tokens = len(model.encode(session.guards.said(talk.question(text).said)))
     name = shelf.label(column.model, column.switches)
     if tokens >= model.context:
         return (
@@ -189,6 +196,7 @@ _ACTIONS: dict[str, Callable[[Studio, Session, Request], dict[str, Any] | None]]
     "recorded": _recorded,
     "thread": _thread,
     "switch": _switch,
+    "guard": _guard,
     "export": _export,
     "import": _import,
     "fits": _fits,

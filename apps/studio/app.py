@@ -8,6 +8,9 @@ import gradio as gr
 
 import workbench as wb
 from apps.studio.chat_page import chat_page
+from apps.studio.compare_page import compare_page
+from apps.studio.context_page import context_page
+from apps.studio.endpoints import add_endpoints
 from apps.studio.page_parts import drawn, script
 from apps.studio.recorded import Recorded
 from apps.studio.runs_page import runs_page
@@ -29,6 +32,13 @@ def build(
     with gr.Blocks(title="Mistral workbench", fill_width=True, analytics_enabled=False) as page:
         _header()
         chat_page(page, studio, new_tokens)
+        add_endpoints(studio.shelf)
+    with page.route("Context length", "/context"):
+        _header()
+        context_page(studio)
+    with page.route("Compare & facts", "/compare"):
+        _header()
+        compare_page(studio)
     with page.route("Runs", "/runs"):
         _header()
         runs_page(studio)

@@ -57,6 +57,7 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
                 drawn("recordings.recordings(element, props)", "wb-recordings", value=told)
             with gr.Accordion("Sampling settings", open=False, elem_id="wb-settings"):
                 settings = settings_inputs(new_tokens)
+                drawn("guards.guards(element)", "wb-guards")
         with gr.Column(scale=11, min_width=330, elem_id="wb-right"):
             drawn("host.inspect(element, server)", "wb-inspector", functions=[events.answer, studio.pairs.difference])
             # Gradio finds the names of events in this text.

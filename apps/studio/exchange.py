@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import workbench as wb
+from apps.studio.guards import Guards, switched, verdict
 from apps.studio.orders import Job, Order, prepare
 from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
@@ -19,7 +20,6 @@ from apps.studio.showing import show_reply
 from apps.studio.strip import Strip, line
 from apps.studio.talk import Reply
 from workbench.errors import WorkbenchError
-from workbench.models.switches import describe
 from workbench.views import tokens
 
 TICK = 0.1
@@ -33,11 +33,20 @@ OURS = "Something failed inside the workbench; the server's log has the details.
 
 @dataclass(frozen=True)
 class _Event:
-    """What a worker reports: kind "read" (an EncodedPrompt), "step" (a Step), "done" (a Run), "error" (a sentence)."""
+    """What a worker reports: "read" (an EncodedPrompt), "step" (a Step), "done" (a `Made`), "error" (a sentence)."""
 
     model: str
     kind: str
     value: Any
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run that ended, what differed from the model as it is, and what moderation said, both in words."""
+
+    run: wb.Run
+    switched: str
+    moderated: str
 
 
 def capture_for(model: wb.Model, tokens: int, new_tokens: int) -> wb.Capture:
@@ -87,7 +96,9 @@ def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: 
         stops.extend(threading.Event() for _ in jobs)
         session.stops = stops
         workers = [
-            threading.Thread(target=_write, args=(shelf, job, session.prefixes, sampling, stop, events), daemon=True)
+            threading.Thread(
+                target=_write, args=(shelf, job, session.prefixes, session.guards, sampling, stop, events), daemon=True
+            )
             for job, stop in zip(jobs, stops, strict=True)
         ]
         yield  # the question shows before any model has read it
@@ -130,7 +141,7 @@ def _settle(
 
 
 def _write(
-    shelf: Shelf, job: Job, prefixes: wb.PrefixStore, sampling: wb.Sampling, stop: threading.Event,
+    shelf: Shelf, job: Job, prefixes: wb.PrefixStore, guards: Guards, sampling: wb.Sampling, stop: threading.Event,
     events: queue.Queue[_Event],
 ) -> None:  # fmt: skip
     """One worker: encode, generate, report; every end is reported exactly once."""
@@ -140,16 +151,20 @@ def _write(
 
     try:
         model = shelf.get(job.column.model, job.column.switches)
-        prompt = model.encode(job.said)
+        prompt = model.encode(guards.said(job.said))
         report("read", prompt)
         if job.begin:  # the limit is of what the model writes by itself
             sampling = replace(sampling, max_new_tokens=sampling.max_new_tokens + len(job.begin))
+        asked = next((one.content for one in reversed(job.said.messages) if one.role == "user"), "")
+        verdicts = [verdict(model, asked, "prompt", stop, prefixes)] if guards.moderate else []
         capture = capture_for(model, len(prompt), sampling.max_new_tokens)
         run = model.generate(prompt, sampling, capture, stop, begin=job.begin or None, reuse=prefixes)
         for step in run:
             report("step", step)
         run.inspection  # noqa: B018  assembled here, in the worker, not while the page waits
-        report("done", (run, describe(dict(model.switches))))
+        verdicts += [verdict(model, run.text, "answer", stop, prefixes)] if guards.moderate else []
+        made = Made(run, switched(run, dict(model.switches)), " · ".join(one for one in verdicts if one))
+        report("done", made)
     except WorkbenchError as error:
         report("error", str(error))
     except Exception:
@@ -172,7 +187,7 @@ def _absorb(session: Session, runs: RunStore, event: _Event, again: bool, sampli
         return 1
     else:
         try:
-            _finish(session, column, runs, event.value[0], event.value[1], again, sampling)
+            _finish(session, column, runs, event.value, again, sampling)
         except WorkbenchError as error:  # too many versions, too many characters
             _fail(column, runs, str(error))
         except Exception:  # a worker that is not counted as ended would leave the tab busy for ever
@@ -182,9 +197,8 @@ def _absorb(session: Session, runs: RunStore, event: _Event, again: bool, sampli
     return 0
 
 
-def _finish(
-    session: Session, column: Column, runs: RunStore, run: wb.Run, switched: str, again: bool, sampling: wb.Sampling
-) -> None:
+def _finish(session: Session, column: Column, runs: RunStore, made: Made, again: bool, sampling: wb.Sampling) -> None:
+    run = made.run
     inspection, empty = run.inspection, not run.text.strip()
     sentence = "Stopped before the first word." if run.finish_reason == "stopped" else "The reply is empty."
     if empty and again:  # an empty version in place of a good one helps nobody
@@ -193,7 +207,7 @@ def _finish(
         column.note = sentence
         return
     kept = runs.add(inspection, session.owner)
-    reply = Reply.of(inspection, kept, sampling, switched)
+    reply = Reply.of(inspection, kept, sampling, made.switched, moderated=made.moderated)
     column.talk = column.talk.version(run.text, reply) if again else column.talk.answer(run.text, reply)
     session.keep()
     column.live, column.place, column.run = None, len(column.talk) - 1, kept

@@ -18,13 +18,14 @@ SCHEMA = "workbench.chat"
 SCHEMA_VERSION = 1
 _NUMBERS = ("tokens", "given", "seconds", "tokens_per_second", "used", "context")
 _LARGEST = 1e15  # also of whole numbers, which JSON may give more digits than a float can hold
-_WORDS = ("model", "switched", "finish")
+_WORDS = ("model", "switched", "finish", "moderated")
 
 
 def export_chat(session: Session) -> str:
     """The present conversation as JSON text: {"schema", "version", "exported", "title", "models": [{"model",
     "messages": [{"role", "chosen", "versions": [{"text", "reply"}]}]}]}. A reply has its model with what was switched,
-    sampling with seed, tokens, seconds, tokens a second, context used, finish reason."""
+    sampling with seed, tokens, seconds, tokens a second, context used, finish reason, what
+    moderation said."""
     models = [
         {"model": name, "messages": _messages(column.talk)}
         for name, column in session.columns.items()

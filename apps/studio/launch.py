@@ -10,6 +10,7 @@ import workbench as wb
 from apps.studio.app import TWINS, build
 from apps.studio.recorded import Recorded, exchanges
 from apps.studio.run_events import LARGEST_FILE
+from apps.studio.score import Score
 from apps.studio.settings import NEW_TOKENS
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import WorkbenchError
@@ -29,6 +30,7 @@ def launch(
         server_name=host, server_port=_free_port(host, port), share=share, inbrowser=browser, prevent_thread_lock=True,
         quiet=True, show_error=True, max_file_size=LARGEST_FILE, footer_links=[], run_history=False, ssr_mode=False,
         theme=studio_theme(),
+        app_kwargs={"routes": [Score(page.studio.shelf, page.studio.jobs).route]},
         head=f"<style>{page_css()}</style>",  # not css=: Gradio would put its own container in front of every rule
     )  # fmt: skip
     print(f"The workbench is open at {shared or address}", flush=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import workbench as wb
+from workbench.chat.guardrails import LABEL
 
 QUESTION, REPLY = 124, 90
 """Characters of a question and of a reply that a list shows."""
@@ -65,8 +66,14 @@ def asked(inspection: wb.Inspection) -> str:
 
 
 def settings_in_words(inspection: wb.Inspection) -> str:
-    """How the next token was chosen, in the words of a reply's footer; "read only" when nothing was generated."""
+    """How the next token was chosen, in the words of a reply's footer; "read only" when nothing was generated; and the
+    safe prompt, where it was read."""
     settings = inspection.provenance.get("settings")
+    words = _chosen(settings)
+    return f"{words}, {LABEL}" if isinstance(settings, Mapping) and settings.get("safe_prompt") is True else words
+
+
+def _chosen(settings: Any) -> str:
     sampling = settings.get("sampling") if isinstance(settings, Mapping) else None
     if not isinstance(sampling, Mapping):
         return "read only"

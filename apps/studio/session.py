@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import workbench as wb
+from apps.studio.guards import Guards
 from apps.studio.strip import Strip
 from apps.studio.talk import Reply, Talk
 from workbench.errors import WorkbenchError
@@ -108,7 +109,8 @@ class Session:
     """One open tab. ``owner`` is its key, ``page`` the connection it was last seen on. ``selection`` is what the page
     shall select when ``serial`` grows; ``rest`` is set while nothing is being written; ``threads`` are its
     conversations by number, ``number`` that of the present one, which the columns hold; ``settings`` are the sampling
-    settings last asked with; ``prefixes`` what the models have read for this tab, and for no other."""
+    settings last asked with, ``guards`` those of the
+    next reply; ``prefixes`` what the models have read for this tab, and for no other."""
 
     owner: str
     columns: dict[str, Column]
@@ -120,6 +122,7 @@ class Session:
     number: int = 1
     threads: dict[int, Thread] = field(default_factory=dict)
     settings: list[Any] = field(default_factory=list)
+    guards: Guards = field(default_factory=Guards)
     prefixes: wb.PrefixStore = field(default_factory=lambda: wb.PrefixStore(MOST_PREFIX_BYTES))
     rest: threading.Event = field(default_factory=_set)
     stops: list[threading.Event] = field(default_factory=list)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
+from apps.studio.guards import Guards
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
-from workbench.models.switches import describe
 
 
 def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
-    """{"columns": [...], "busy", "recorded" (a sentence or ""), "selection", "serial", "number" and "threads" (of the
-    tab's conversations), "made"}.
+    """{"columns": [...], "busy", "guards", "recorded" (a sentence or ""), "selection", "serial", "number" and
+    "threads" (of the tab's conversations), "made"}.
 
     A column has the model's description, its switches, messages, strip, the run that can be opened, and its context
     meter. "made" is in microseconds of the server's clock: answers to two clicks may overtake each other; the page
@@ -24,8 +25,9 @@ def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
     threads[present.number] = present
     return {
         "made": made,
-        "columns": [_column(session.columns[name], shelf) for name in session.shown],
+        "columns": [_column(session.columns[name], shelf, session.guards) for name in session.shown],
         "busy": session.busy,
+        "guards": asdict(session.guards),
         "recorded": session.recorded,
         "selection": dict(session.selection),
         "serial": session.serial,
@@ -44,7 +46,7 @@ def streamed(session: Session, shelf: Shelf) -> dict[str, Any]:
     return state | {"columns": {column["tone"]: column for column in state["columns"]}}
 
 
-def _column(column: Column, shelf: Shelf) -> dict[str, Any]:
+def _column(column: Column, shelf: Shelf, guards: Guards) -> dict[str, Any]:
     base = shelf.describe(column.model, column.facts)
     own = {name: base.get(name) for name in ("window", "theta")}
     described = base | column.switches
@@ -52,7 +54,7 @@ def _column(column: Column, shelf: Shelf) -> dict[str, Any]:
     reply = column.reply
     return described | {
         "own": own,
-        "switched": describe(column.switches),
+        "switched": guards.label(column.switches),
         "messages": _messages(column),
         "note": column.note,
         "strip": column.strip.as_json() if column.strip else None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import workbench as wb
+from apps.studio.jobs import Jobs
 from apps.studio.opening import Opening
 from apps.studio.pairs import Pairs
 from apps.studio.recorded import Recorded
@@ -19,20 +20,21 @@ BOTH = "both"
 @dataclass(frozen=True)
 class Studio:
     """The ``shelf`` of models, the store of ``runs``, the ``opening`` of a tab, the open ``sessions``, and what is
-    known of ``pairs`` of runs."""
+    known of ``pairs`` of runs, and the long ``jobs`` that pages start."""
 
     shelf: Shelf
     runs: RunStore
     opening: Opening
     sessions: Sessions
     pairs: Pairs
+    jobs: Jobs
 
     @classmethod
     def of(cls, models: Sequence[str | wb.Model], recorded: Recorded | Sequence[Recorded] | None = None) -> Studio:
         """Nothing is loaded yet. A tab opens with the first of the ``recorded`` exchanges."""
         shelf, runs = Shelf(models), RunStore()
         opening = Opening(shelf, runs, recorded)
-        return cls(shelf, runs, opening, Sessions(opening.session), Pairs(runs, shelf))
+        return cls(shelf, runs, opening, Sessions(opening.session), Pairs(runs, shelf), Jobs())
 
     @property
     def choices(self) -> dict[str, list[str]]:

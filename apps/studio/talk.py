@@ -19,7 +19,7 @@ class Reply:
     ``model`` is the full name of the model, ``switched`` what of it was switched, in words ("" nothing); ``run`` the id
     of its inspection ("" none). ``tokens`` were written, ``given`` of them in advance; ``seconds`` for all,
     ``tokens_per_second`` while decoding (0 unknown); ``used`` of ``context`` tokens were taken afterwards. ``origin``
-    is "" for one written here, else "recorded" or "imported".
+    is "" for one written here, else "recorded" or "imported"; ``moderated`` what the model said of question and answer.
     """
 
     model: str
@@ -34,9 +34,13 @@ class Reply:
     context: int = 0
     finish: str = ""
     origin: str = ""
+    moderated: str = ""
 
     @classmethod
-    def of(cls, inspection: wb.Inspection, run: str, sampling: wb.Sampling, switched: str, origin: str = "") -> Reply:
+    def of(
+        cls, inspection: wb.Inspection, run: str, sampling: wb.Sampling, switched: str, origin: str = "",
+        moderated: str = "",
+    ) -> Reply:  # fmt: skip
         """Of a run that ended."""
         timings = inspection.timings
         return cls(
@@ -52,6 +56,7 @@ class Reply:
             context=int(inspection.model["context"]),
             finish=str(inspection.record.finish_reason or ""),
             origin=origin,
+            moderated=moderated,
         )
 
     @property
@@ -61,7 +66,7 @@ class Reply:
         if self.tokens_per_second:
             parts.append(f"{self.tokens_per_second:.0f} tokens/s")
         parts.append(f"{self.tokens} tokens" + (f" ({self.given} given)" if self.given else ""))
-        parts += [settings_in_words(self.sampling), ENDS.get(self.finish, "")]
+        parts += [settings_in_words(self.sampling), ENDS.get(self.finish, ""), self.moderated]
         return " · ".join(part for part in parts if part)
 
 

@@ -56,7 +56,10 @@ def studio_theme() -> gr.themes.Base:
     return gr.themes.Base(font=list(FONTS), font_mono=list(MONOSPACED)).set(**both, **dark, **plain)
 
 
+SHEETS = ("studio.css", "runs.css", "compare.css", "context.css")
+
+
 def page_css() -> str:
     """The pages' own style sheets."""
     folder = Path(__file__).parent
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in ("studio.css", "runs.css"))
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in SHEETS)

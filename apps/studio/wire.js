@@ -3,7 +3,7 @@
 // {columns: [{model, title, tone, window, theta, dtype, device, context, kv_bytes_per_token, own: {window, theta}, switched,
 //   messages: [{role, text, footer, live, version, versions, open, inside}],
 //   note, strip: {run, prompt_length, given, blocks, live}, run, run_title, used, kv_bytes}],
-// busy, recorded, selection, serial, number, threads: [{number, title, recorded}], made}
+// busy, guards: {safe_prompt, moderate}, recorded, selection, serial, number, threads: [{number, title, recorded}], made}
 
 /** `state` is the newest state; `strips` are functions that give the payload of each column's strip; `mode` is what the
  * colour of tokens means, in all columns; `ask(run, request)` puts a view's question to the server. */

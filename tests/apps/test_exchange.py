@@ -69,14 +69,12 @@ def test_updates_are_coalesced(session: Session, shelf: Shelf, runs: RunStore) -
 
 
 def test_stop_keeps_the_partial_reply_inspectable(session: Session, shelf: Shelf, runs: RunStore) -> None:
-    asked_at = ended_at = 0.0
+    asked = False
     for _ in ask(session, shelf, runs, Order("ask", "Hello"), LONG):
-        if not asked_at and all(len(column.live or "") > 3 for column in session.columns.values()):
-            asked_at = time.monotonic()
+        if not asked and all(len(column.live or "") > 3 for column in session.columns.values()):
+            asked = True
             session.stop()
-    ended_at = time.monotonic()
-    assert asked_at, "both models were writing"
-    assert ended_at - asked_at < 2.0
+    assert asked, "both models were writing"
     for column in session.columns.values():
         inspection = runs.get(column.run)
         assert 0 < len(inspection.steps) < 1500

@@ -1,0 +1,100 @@
+"""The documented endpoints for gradio_client: /generate, /inspect_tokens, /compare. All others are the page's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+import workbench as wb
+from apps.studio.score_body import MOST_NEW_TOKENS
+from apps.studio.shelf import Shelf, title
+from workbench.chat.guardrails import with_safe_prompt
+from workbench.errors import ComparisonError, SamplingError, UnknownModelError, WorkbenchError
+from workbench.views.tokens import pack
+
+MOST_CHARACTERS = 200_000
+
+
+def add_endpoints(shelf: Shelf) -> None:
+    """Offer them; inside `gr.Blocks`. Each takes its turn on the models with the page's own events."""
+
+    def generate(
+        messages: list, model: str = "", max_new_tokens: int = 64, temperature: float = 0.0, top_p: float = 1.0,
+        seed: int = 0, safe_prompt: bool = False,
+    ) -> dict:  # fmt: skip
+        """The reply of a model to messages [{"role", "content"}]: {"model", "reply", "tokens", "finish", "seed",
+        "safe_prompt"}. model: a name of the page, the last one by default. temperature 0 is greedy."""
+        said = with_safe_prompt(_checked(messages), safe_prompt)
+        chosen = _named(shelf, model)
+        run = chosen.generate(said, _sampling(max_new_tokens, temperature, top_p, seed), wb.Capture.nothing())
+        for _ in run:
+            pass
+        return {
+            "model": chosen.name, "reply": run.text, "tokens": len(run.steps), "finish": run.finish_reason,
+            "seed": run.sampling.seed, "safe_prompt": safe_prompt,
+        }  # fmt: skip
+
+    def inspect_tokens(messages: list, model: str = "") -> dict:
+        """The tokens of messages as a model reads them, lists by position: {"model", "tokens", "ids", "roles",
+        "logprob", "rank", "entropy"}; nats, of each token given those before it; None for the first."""
+        capture = wb.Capture(attention=None, lens=wb.LensCapture(positions="all"), kv_cache=False)
+        found = pack(_named(shelf, model).inspect(_checked(messages), capture))
+        return {name: found[name] for name in ("model", "tokens", "ids", "roles", "logprob", "rank", "entropy")}
+
+    def compare(messages: list, max_new_tokens: int = 64) -> dict:
+        """Greedy replies of both models of the page and where they part: {"models", "replies", "parting" (a sentence),
+        "table" (a row an aligned token, with KL in nats at the places that choose the reply)}."""
+        if len(shelf.names) < 2:
+            raise ComparisonError("This page has one model", expected="two", remedy="Serve it with two models")
+        a, b = (shelf.get(name) for name in shelf.names)
+        capture = wb.Capture.nothing()
+        sampling = _sampling(max_new_tokens, 0.0, 1.0, 0)
+        found = wb.compare(a, b, _checked(messages), sampling=sampling, capture=capture)
+        rows = json.loads(found.table.to_json(orient="records"))
+        return {
+            "models": [a.name, b.name], "replies": [found.a.reply, found.b.reply],
+            "parting": found.parting.sentence, "table": rows,
+        }  # fmt: skip
+
+    for function in (generate, inspect_tokens, compare):
+        gr.api(_in_words(function), api_name=function.__name__, concurrency_id="model", concurrency_limit=1)
+
+
+def _in_words(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """``function``, whose WorkbenchErrors reach the client as their sentence. Its signature is what Gradio reads."""
+
+    @wraps(function)
+    def called(*values: Any, **named: Any) -> dict[str, Any]:
+        try:
+            return function(*values, **named)
+        except WorkbenchError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return called
+
+
+def _checked(messages: Any) -> list[Any]:
+    """Messages, or a sentence; one text is one question."""
+    said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    made = wb.Conversation.of(said if isinstance(said, list) else [said])
+    if not len(made) or sum(len(one.content) for one in made) > MOST_CHARACTERS:
+        raise WorkbenchError("The messages are none or too long", expected=f"1 to {MOST_CHARACTERS} characters")
+    return list(made)
+
+
+def _named(shelf: Shelf, asked: str) -> wb.Model:
+    for name in shelf.names if asked else shelf.names[-1:]:
+        if asked in ("", name, title(name), title(name).removeprefix("twin-")):
+            return shelf.get(name)
+    known = " or ".join(title(name) for name in shelf.names)
+    raise UnknownModelError(f"There is no model {asked[:60]!r} on this page", expected=known)
+
+
+def _sampling(new: int, temperature: float, top_p: float, seed: int) -> wb.Sampling:
+    if isinstance(new, int) and new > MOST_NEW_TOKENS:
+        raise SamplingError(f"max_new_tokens is {new}", expected=f"at most {MOST_NEW_TOKENS}")
+    return wb.Sampling(max_new_tokens=new, temperature=temperature, top_p=top_p, seed=seed)

@@ -1,0 +1,121 @@
+"""Long work that pages start: in order, one at a time, seen by its owner alone, stopped, abandoned, failed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from apps.studio.jobs import ABANDONED, WAITING, Jobs, Told, Work
+from workbench.errors import WorkbenchError
+
+ME, OTHER = "me", "another"
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Waits until ``true()``; fails after a while."""
+    for _ in range(400):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
+
+
+def counting(go: threading.Event, upto: int = 3) -> Work:
+    """Work that tells 0, waits for ``go``, counts on and returns how far it came."""
+
+    def work(stop: threading.Event) -> Generator[Told, None, int]:
+        for n in range(upto):
+            yield {"share": n / upto, "said": str(n), "partial": None}
+            while not (go.is_set() or stop.is_set()):
+                time.sleep(0.005)
+            if stop.is_set():
+                return n
+        return upto
+
+    return work
+
+
+def test_jobs_run_one_after_the_other_and_say_who_comes_first() -> None:
+    jobs, go = Jobs(), threading.Event()
+    first, second = (jobs.start(ME, counting(go)) for _ in range(2))
+    until(lambda: jobs.status(ME, first).get("said") == "0")
+    assert jobs.status(ME, first)["state"] == "running"
+    waiting = jobs.status(ME, second)
+    assert (waiting["state"], waiting["before"]) == ("waiting", 1)
+    assert "result" not in waiting
+    go.set()
+    until(lambda: jobs.status(ME, second)["state"] == "done")
+    assert [jobs.status(ME, job)["result"] for job in (first, second)] == [3, 3]
+
+
+def test_a_job_is_its_owners_alone() -> None:
+    jobs, go = Jobs(), threading.Event()
+    job = jobs.start(ME, counting(go))
+    assert jobs.status(OTHER, job)["state"] == "failed"
+    assert "no longer known" in jobs.status(ME, "nonsense")["error"]
+    assert jobs.status(ME, ["nonsense"])["state"] == "failed"
+    jobs.halt(OTHER, job)
+    go.set()
+    until(lambda: jobs.status(ME, job)["state"] == "done")
+
+
+def test_a_stopped_job_keeps_what_it_has_and_a_waiting_one_never_begins() -> None:
+    jobs, go = Jobs(), threading.Event()
+    first, second = (jobs.start(ME, counting(go)) for _ in range(2))
+    until(lambda: jobs.status(ME, first).get("said") == "0")
+    jobs.halt(ME, second)
+    assert jobs.status(ME, second)["state"] == "stopped"
+    jobs.halt(ME, first)
+    until(lambda: jobs.status(ME, first)["state"] == "stopped")
+    assert jobs.status(ME, first)["result"] == 0
+    assert jobs.status(ME, second)["result"] is None
+
+
+def test_what_fails_is_a_sentence_and_the_next_job_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    def wrong(error: Exception) -> Work:
+        def work(stop: threading.Event) -> Generator[Told, None, Any]:
+            yield {"share": 0.5, "said": "half"}
+            raise error
+
+        return work
+
+    jobs, go = Jobs(), threading.Event()
+    go.set()
+    known, unknown = jobs.start(ME, wrong(WorkbenchError("The text is empty"))), jobs.start(ME, wrong(KeyError("x")))
+    last = jobs.start(ME, counting(go))
+    until(lambda: jobs.status(ME, last)["state"] == "done")
+    assert jobs.status(ME, known)["error"] == "The text is empty."
+    assert "log" in jobs.status(ME, unknown)["error"]
+    assert "KeyError" in capsys.readouterr().err
+
+
+def test_a_job_nobody_asks_after_is_stopped() -> None:
+    now = [0.0]
+    jobs, go = Jobs(clock=lambda: now[0]), threading.Event()
+
+    def endless(stop: threading.Event) -> Generator[Told, None, str]:
+        while not stop.is_set():
+            yield {"share": None, "said": ""}
+            time.sleep(0.005)
+        return "stopped"
+
+    left, next_one = jobs.start(ME, endless), jobs.start(ME, counting(go))
+    now[0] = ABANDONED + 1
+    go.set()
+    until(lambda: jobs.status(ME, next_one)["state"] == "done")
+    assert jobs.status(ME, left) | {"said": "", "share": None} == {
+        "state": "stopped", "error": "", "share": None, "said": "", "result": "stopped",
+    }  # fmt: skip
+
+
+def test_too_many_that_wait_are_turned_away() -> None:
+    jobs, go = Jobs(), threading.Event()
+    for _ in range(WAITING + 1):
+        jobs.start(ME, counting(go))
+    with pytest.raises(WorkbenchError, match="waiting already"):
+        jobs.start(ME, counting(go))
+    go.set()
