@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+expect.set_options(timeout=30_000)  # a busy machine is no failure
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -54,7 +55,7 @@ def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
         contexts.append(context)
         found = Watched(context.new_page())
         made.append(found)
-        found.page.set_default_timeout(20_000)
+        found.page.set_default_timeout(30_000)
         host = address.split("/")[2] if "://" in address else ""
 
         def note(request: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
-expect.set_options(timeout=30_000)  # a busy machine is no failure; speed has a test of its own
-
 INK = """(selector) => {
   const shown = document.querySelector(selector);
   const copy = document.createElement("canvas");  // Chromium warns of reading a page's own canvas often

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 import workbench as wb
 from tests.browser.axe import violations
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
 
 def ask(page: Page, address: str, text: str) -> None:

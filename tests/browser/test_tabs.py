@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.talking import answered, ask, idle, ready, replies, said, settings
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
 
 def writing(page: Page, characters: int = 20) -> None:
@@ -137,9 +137,13 @@ def test_a_closed_tab_stops_its_models_and_the_server_goes_on(watched: Callable,
     page.close()
     other = watched(address).page
     ready(other)
-    began = time.monotonic()
-    said(other, "Hello")
-    assert time.monotonic() - began < 10, "the model was still busy with a tab that is gone"
+    spent = []
+    for answers in (1, 2):
+        began = time.monotonic()
+        said(other, "Hello", answers)
+        spent.append(time.monotonic() - began)
+    # Against the second answer, for which nobody can have been in the way: a slow machine is slow for both.
+    assert spent[0] < 10 * max(spent[1], 1.0), f"the model was still busy with a tab that is gone: {spent}"
 
 
 def test_a_second_click_and_a_click_elsewhere_while_writing_are_sentences(watched: Callable, address: str) -> None:

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "benchmarks"
 TINY = ["--shape", "tiny", "--rounds", "1"]
 SHORT = ["--lengths", "64"]
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs a benchmark as ``__main__`` in this process and gives what it prints."""
+
+    def run(script: str, *options: str) -> str:
+        monkeypatch.syspath_prepend(FOLDER)
+        monkeypatch.setattr(sys, "argv", [script, *options])
+        capsys.readouterr()
+        runpy.run_path(str(FOLDER / script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
 def printed(script: str, *options: str) -> str:
-    """What a benchmark prints, in a process of its own."""
-    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / script), *options]
+    """What a benchmark prints, in a process of its own: it limits its memory for good."""
+    command = [sys.executable, str(FOLDER / script), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -39,8 +56,8 @@ def number(cell: str) -> float:
     return found
 
 
-def test_capture() -> None:
-    text = printed("capture.py", "--only", "time", "decoding", *SHORT, *TINY)
+def test_capture(here: Callable[..., str]) -> None:
+    text = here("capture.py", "--only", "time", "decoding", *SHORT, *TINY)
     (row,) = table(text, "tokens")
     assert row["tokens"] == "64"
     names = list(row)[2:]
@@ -53,8 +70,8 @@ def test_capture() -> None:
 
 
 @pytest.mark.slow
-def test_memory() -> None:
-    (row,) = table(printed("memory.py", *SHORT, *TINY), "tokens")
+def test_memory(here: Callable[..., str]) -> None:
+    (row,) = table(here("memory.py", *SHORT, *TINY), "tokens")
     assert all(number(cell) >= 0 for name, cell in row.items() if "beyond" not in name)
     # The lens of 64 blocks alone holds logits of 32 000 tokens for a while.
     assert number(row["everything"]) > number(row["of it results"])
@@ -78,14 +95,23 @@ def test_peers() -> None:
         assert all(number(row["everything, compiled"]) > 0 for row in found)
 
 
-def test_inspection() -> None:
-    rows = table(printed("inspection.py", "--tokens", "64", "--new", "2", *TINY), "measured")
+def test_inspection(here: Callable[..., str]) -> None:
+    rows = table(here("inspection.py", "--tokens", "64", "--new", "2", *TINY), "measured")
     assert len(rows) == 8
     assert all(number(row["ratio"]) > 0 for row in rows)
 
 
-def test_turns() -> None:
-    rows = table(printed("turns.py", "--tokens", "100", "--models", "twin-v0.2", "--repeats", "1"), "model")
+def test_turns(here: Callable[..., str]) -> None:
+    rows = table(here("turns.py", "--tokens", "100", "--models", "twin-v0.2", "--repeats", "1"), "model")
     assert [row["second turn"] for row in rows] == ["reading all", "reusing"]
     assert number(rows[0]["reused"]) == 0 < number(rows[1]["reused"])
     assert all(number(row["first token, ms"]) > 0 for row in rows)
+
+
+def test_needle(here: Callable[..., str]) -> None:
+    size = ("--longest", "200", "--lengths", "2", "--depths", "2")
+    text = here("needle.py", "--only", "grid", *size, "--models", "twin-v0.2")
+    (row, _) = table(text, "model")
+    assert row["same texts"] == "4 of 4"
+    assert number(row["it read"]) < number(row["tokens"])
+    assert number(row["ratio"]) > 0

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A room may import rooms of a lower rank only; rooms of one rank are neighbours and do not know each other.
 RANKS = {
     "errors": 0,
+    "statistics": 0,
     "models": 1,
     "chat": 2,
     "capture": 3,
@@ -21,6 +22,7 @@ RANKS = {
     "model": 6,
     "comparison": 7,
     "cache_lab": 7,
+    "behaviour": 7,
     "context": 7,
     "planning": 7,
     "facts": 7,
@@ -39,6 +41,8 @@ APPS = 11
 ALLOWED = {
     ("workbench/inspection", "report"),  # Inspection.to_html writes the report
     ("workbench/comparison", "report"),  # and Comparison.to_html that of two
+    ("workbench/comparison", "figures"),  # Factorial.figure draws it with plotly
+    ("workbench/context", "figures"),  # and Grid.figure
     ("workbench/inspection", "widgets"),  # Inspection.widget shows it in a notebook
     ("workbench/comparison", "widgets"),  # and Comparison.widget two of them
     ("workbench/cli", "apps"),  # `workbench app` starts the page

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,24 @@ def test_what_is_asked_for_is_locked_within_its_range(wanted: str) -> None:
     version = locked().get(canonicalize_name(requirement.name))
     assert version is not None, f"{requirement.name} is not in requirements.lock: make lock"
     assert requirement.specifier.contains(version), f"{requirement.name} {version} is outside {requirement.specifier}"
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    """Whatever workbench/ and apps/ import is named in pyproject.toml: what another package brings today may go."""
+    asked = [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
+    stated = {canonicalize_name(Requirement(line).name) for line in asked}
+    sources = packages_distributions()
+    own = {"workbench", "apps", "_typeshed", *sys.stdlib_module_names}
+    unknown = []
+    for path in (file for top in ("workbench", "apps") for file in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for top in {name.partition(".")[0] for name in names} - own:
+                if not stated & {canonicalize_name(one) for one in sources.get(top, [top])}:
+                    unknown.append(f"{path.relative_to(ROOT)} imports {top}, which pyproject.toml does not name")
+    assert not unknown, "\n" + "\n".join(unknown)
 
 
 def test_conda_installs_the_same_lock() -> None:

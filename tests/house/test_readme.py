@@ -20,9 +20,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-def commands(program: str) -> list[str]:
+def commands(program: str, language: str = "bash") -> list[str]:
     """Every shell line that starts with ``program``, continued lines joined, comments left out."""
-    lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(language)).replace("\\\n", " ").splitlines()
     return [line.split(" #")[0].strip() for line in lines if line.startswith(program + " ")]
 
 
@@ -54,6 +54,14 @@ def test_the_commands_run_in_their_order(tmp_path: Path, monkeypatch: pytest.Mon
         result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
         assert result.exit_code == 0, f"{line}\n{result.output}"
         assert [option for option in options if option not in result.output] == [], line
+
+
+@pytest.mark.parametrize("line", commands("workbench", "sh"))
+def test_what_takes_minutes_names_options_that_exist(line: str) -> None:
+    words = shlex.split(line)[1:]
+    result = CliRunner().invoke(app, [*leading(words), "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert [word for word in words if word.startswith("--") and word not in result.output] == []
 
 
 def leading(words: list[str]) -> list[str]:
