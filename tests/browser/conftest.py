@@ -41,6 +41,14 @@ class Watched:
     strangers: list[str] = field(default_factory=list)
 
 
+def without_leaving(complaints: list[str]) -> list[str]:
+    """Complaints without those of a page that was left (a reload, the test's end) while Gradio's event stream was open:
+    its client then aborts the stream in its own close() and reports the lost connection once."""
+    aborts = [said for said in complaints if said.startswith("AbortError: signal is aborted") and ".close" in said]
+    lost = [said for said in complaints if said.strip() == "Unexpected error Connection errored out."][: len(aborts)]
+    return [said for said in complaints if said not in aborts and said not in lost]
+
+
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
     """A function that opens an address in a fresh context; at the end nothing may have been complained about, and
@@ -74,7 +82,7 @@ def watched(browser: Browser) -> Iterator[Callable[..., Watched]]:
     for context in contexts:
         context.close()
     for found in made:
-        assert found.complaints == []
+        assert without_leaving(found.complaints) == []
         assert found.strangers == []
 
 
