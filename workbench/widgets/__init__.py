@@ -1,7 +1,8 @@
-"""Inspections in a notebook: one anywidget around the views of the page and of the report."""
+"""The workbench in a notebook: anywidgets around the views of the page and of the report, and links between them."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
@@ -10,8 +11,12 @@ if TYPE_CHECKING:
     from workbench.comparison import Comparison
     from workbench.inspection import Inspection
     from workbench.widgets.inspector import Inspector
+    from workbench.widgets.links import Link, link
 
-__all__ = ["widget"]
+_HOMES = {"Inspector": "inspector", "Link": "links", "link": "links"}
+_NEEDED = ("anywidget", "ipywidgets", "traitlets")
+
+__all__ = ["Inspector", "Link", "link", "widget"]
 
 
 def widget(found: Inspection | Comparison, **selection: Any) -> Inspector:
@@ -19,13 +24,23 @@ def widget(found: Inspection | Comparison, **selection: Any) -> Inspector:
 
     Raises WorkbenchError where anywidget is not installed, CaptureError for a selection that does not exist.
     """
+    return __getattr__("Inspector")(found, **selection)  # type: ignore[no-any-return]
+
+
+def __getattr__(name: str) -> Any:
+    """Widgets load when they are first named: the library itself needs none of ipywidgets."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'workbench.widgets' has no attribute {name!r}")
     try:
-        from workbench.widgets.inspector import Inspector
+        return getattr(importlib.import_module(f"workbench.widgets.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("anywidget", "ipywidgets", "traitlets"):
+        if (error.name or "").partition(".")[0] not in _NEEDED:
             raise
         raise WorkbenchError(
             f"The widget needs {error.name}, which is not installed",
             remedy="pip install 'mistral-workbench[notebooks]'",
         ) from None
-    return Inspector(found, **selection)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,5 +1,5 @@
 // What a notebook keeps of the widget: a line to the kernel, and the way to the views, which the kernel sends once a page.
-// Messages: {id, ask: request} there, {id, answer} or {id, error: sentence} back (inspector.py).
+// Messages: {id, ask: request} there, {id, answer} or {id, error: sentence} back, {shown: whether} there (base.py).
 
 const PATIENCE = 2500; // milliseconds until a silent kernel is called busy
 const GONE = "No kernel holds this run: run its cell to look inside.";
@@ -64,11 +64,13 @@ function line(model, say) {
   };
 }
 
-/** The views of version `version`: one copy a page, whichever widget comes first. Resolves to the modules or {error}. */
-function viewsOf(version, ask) {
+/** The views of the model's version: one copy a page, whichever widget comes first. Resolves to the modules or {error}. */
+function viewsOf(model, ask) {
   const known = (window.workbenchWidgets ||= new Map());
+  const version = model.get("views");
   if (!known.has(version)) {
-    const coming = ask({ kind: "script" }).then((found) => {
+    const script = model.get("script");
+    const coming = (script ? Promise.resolve({ script }) : ask({ kind: "script" })).then((found) => {
       if (found.error) {
         known.delete(version);
         return found;
@@ -89,6 +91,33 @@ function viewsOf(version, ask) {
   return known.get(version);
 }
 
+/** What the selection `other` of a linked widget means in `model`; selection.py says the same in Python. */
+function fitted(model, other) {
+  const now = model.get("selection");
+  const runs = model.get("runs");
+  const run = runs.find(({ name }) => name === other.run) || runs.find(({ name }) => name === now.run);
+  if (!run) return now;
+  const found = { ...now, run: run.name };
+  for (const [part, size] of [["token", run.tokens], ["layer", run.layers]]) {
+    if (Number.isInteger(other[part]) && other[part] >= 0 && other[part] < size) found[part] = other[part];
+    found[part] = Math.min(found[part], size - 1);
+  }
+  const has = (head) => head === null || run.heads.includes(head);
+  if (other.head !== undefined && has(other.head)) found.head = other.head;
+  return { ...found, head: has(found.head) ? found.head : null };
+}
+
+/** Tells the selection of `model` to the shown widgets that are linked with it. */
+function tellLinked(model, selection) {
+  const told = new Set([model.get("key")]);
+  for (const other of window.workbenchShown) {
+    if (told.has(other.get("key")) || !other.get("links").some((link) => model.get("links").includes(link))) continue;
+    told.add(other.get("key"));
+    other.set("selection", fitted(other, selection));
+    other.save_changes();
+  }
+}
+
 async function render({ model, el }) {
   const place = make("div", "wb-look");
   const status = make("p", "wb-look-status", "status");
@@ -97,15 +126,21 @@ async function render({ model, el }) {
   el.append(place, status);
   const say = (text) => { status.textContent = text; };
   const { ask, hangUp } = line(model, say);
+  const all = (window.workbenchShown ||= []);
+  const appears = (shown) => alive(model).then((there) => there && model.send({ shown }));
   let shown = null;
   let left = false;
-  viewsOf(model.get("views"), ask).then((views) => {
+  all.push(model);
+  appears(true);
+  viewsOf(model, ask).then((views) => {
     if (left) return;
     if (views.error) say(views.error);
-    else shown = views.widget.start(model, place, ask);
+    else shown = views[model.get("host")].start(model, place, ask, (selection) => tellLinked(model, selection));
   });
   return () => {
     left = true;
+    all.splice(all.indexOf(model), 1);
+    appears(false);
     hangUp();
     if (shown) shown.destroy();
   };

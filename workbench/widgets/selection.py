@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import CaptureError
@@ -57,3 +57,21 @@ def _place(value: Any, size: int, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -size <= value < size:
         raise CaptureError(f"{name} {str(value)[:40]} does not exist in this run", expected=f"0 to {size - 1}")
     return value % size
+
+
+def fitted(runs: Iterable[Mapping[str, Any]], other: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What the selection ``other`` of a linked widget means in one whose runs are ``runs`` (its trait) and whose own is
+    ``now``: a run that it does not have, and a token, layer or head that its run does not have, stay as they are.
+    loader.js says the same in the page."""
+    known = {run["name"]: run for run in runs}
+    if now.get("run") not in known:
+        return dict(now)
+    name = other["run"] if other.get("run") in known else now["run"]
+    run, found = known[name], {**now, "run": name}
+    for part, size in (("token", run["tokens"]), ("layer", run["layers"])):
+        if isinstance(value := other.get(part), int) and 0 <= value < size:
+            found[part] = value
+        found[part] = min(found[part], size - 1)
+    heads = [None, *run["heads"]]
+    wanted = other["head"] if other.get("head", -1) in heads else found["head"]
+    return found | {"head": wanted if wanted in heads else None}

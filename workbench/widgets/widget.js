@@ -1,51 +1,18 @@
 // The views in a notebook: token strips over the inspector, data from the kernel as the views ask for it, and the selection in step
 // with Python. model: runs [{name, tone, summary, heads}], selection {run: name, token, layer, head: its place in the model or null},
-// tab, difference. ask(request) resolves to a payload or {error: sentence} (inspector.py).
+// tab, difference. ask(request) resolves to a payload or {error: sentence} (runview.py); spread(selection)
+// tells linked widgets.
 
 import { make } from "./dom.js";
 import { counterpart, opposite } from "./alignment.js";
 import { draw as drawTokens, modeBar } from "./tokens.js";
 import { draw as drawInspector } from "./inspector.js";
+import { sourceOf, taken } from "./source.js";
 
 let drawn = 0;
 
-/** The source of the views' data; ids of runs are this view's own, so that several views share a page. */
-function sourceOf(ask, nameOf, two) {
-  const opened = new Map();
-  const of = (run, kind, more) => ask({ ...more, kind, run: nameOf(run) });
-  const open = (run) => {
-    if (!opened.has(run)) {
-      opened.set(run, of(run, "open").then((found) => {
-        if (found.error) opened.delete(run);
-        else for (const payload of Object.values(found)) payload.run = run;
-        return found;
-      }));
-    }
-    return opened.get(run);
-  };
-  const difference = (run, other, request) => ask({ ...request, kind: "difference" }).then((found) => ("run" in found ? { ...found, run, other } : found));
-  return {
-    open,
-    layer: (run, layer) => of(run, "layer", { layer }),
-    row: (run, token, layer) => of(run, "row", { token, layer }),
-    lens: (run, token) => of(run, "lens", { token }),
-    next: (run, token) => of(run, "next", { token }),
-    ...(two ? { difference } : {}),
-    ...Object.fromEntries(["data", "code", "page"].map((kind) => [kind, (run, request) => of(run, kind, request)])),
-  };
-}
-
-/** The actions of one run's strip. */
-function taken(source, run) {
-  const or = (found) => {
-    if (found.error) throw new Error(found.error);
-    return found;
-  };
-  return Object.fromEntries(["data", "code", "page"].map((kind) => [kind, (request) => source[kind](run, request).then(or)]));
-}
-
 /** Draws the widget of `model` into `element`; returns {destroy}. */
-export function start(model, element, ask) {
+export function start(model, element, ask, spread) {
   const own = `wb${++drawn}run`;
   const runs = model.get("runs").map((run, i) => ({ ...run, run: `${own}${i}`, title: run.name }));
   const byId = (id) => runs.find((run) => run.run === id);
@@ -86,6 +53,7 @@ export function start(model, element, ask) {
     model.set("difference", Boolean(selection.difference));
     telling = false;
     model.save_changes();
+    spread(model.get("selection"));
   }
 
   function pick(part) {
