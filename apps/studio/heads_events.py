@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from apps.studio.asked_grid import AskedGrid, read, whole
-from apps.studio.grid_questions import plain
 from apps.studio.grid_shown import rows
 from apps.studio.jobs import Told
 from apps.studio.named_models import Named, Offered
@@ -16,6 +15,7 @@ from workbench.context.ablation import Ablation, ablation
 from workbench.context.plan import Plan
 from workbench.context.retrieval_heads import HeadSearch, RetrievalHeads
 from workbench.errors import WorkbenchError
+from workbench.views.questions import plain
 
 MOST_ITEMS = 200
 """Questions that are looked at, and asked again of each silenced model."""

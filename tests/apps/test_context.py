@@ -14,7 +14,7 @@ import workbench as wb
 from apps.studio.asked_grid import MOST_CASES, AskedGrid, planned, read
 from apps.studio.folders import OWN, Folders
 from apps.studio.grid_events import GridEvents
-from apps.studio.grid_questions import cut, questions
+from apps.studio.grid_questions import questions
 from apps.studio.grid_shown import shown
 from apps.studio.heads_events import HeadsEvents
 from apps.studio.loss_events import LossEvents
@@ -26,6 +26,7 @@ from apps.studio.shelf import Shelf
 from apps.studio.studio import Studio
 from workbench.errors import WorkbenchError
 from workbench.views.arrays import unpack_array
+from workbench.views.questions import cut
 
 FORM = {"models": ["a"], "tasks": ["needle"], "lengths": [128], "depths": [0.5], "cases": 1, "seed": 0, "form": "chat"}
 OFFERED = [Named("a"), Named("a", {"window": None})]

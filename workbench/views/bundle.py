@@ -15,6 +15,7 @@ MODULES = (
     *("coarse", "lens", "growth", "keyheads", "cache", "next"),
     *("alignment", "sidebyside", "differencetables", "differenceattention", "differencelens", "differencenext"),
     *("differencecache", "difference", "inspector", "gridcell", "grid"),
+    *("sheet", "headmap", "why", "questions"),
 )
 """In order of their imports: a module only imports from those before it."""
 

@@ -24,7 +24,7 @@ function lens(found, where) {
     make("table", { class: "wb-ranks" }, make("caption", { class: "wb-hidden", text: "Rank of the right token by layer" }), make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
-/** What the server says of one answer (`grid_questions.why`); `where` tells it from others for screen readers. */
+/** What `questions.mechanism` packs of one answer, with its code where the host knows it; `where` tells it from others for screen readers. */
 export function mechanism(found, where) {
   return make("div", { class: "wb-why" },
     make("p", { class: "wb-finding", text: found.said }),
@@ -37,5 +37,5 @@ export function mechanism(found, where) {
       ], found.heads)) : null,
       make("div", {}, make("h3", { text: "Rank of the right token by layer" }), lens(found, where),
         make("p", { class: "wb-caption", text: `Logit lens: the layer's output through the last norm and the unembedding. Underlined: tokens that stand in the needle. ${found.settles === null ? "It does not settle." : `It settles at layer ${found.settles}.`}` }))),
-    make("details", { class: "wb-own" }, make("summary", { text: "code" }), make("pre", { class: "wb-plain-code", text: found.code })));
+    found.code ? make("details", { class: "wb-own" }, make("summary", { text: "code" }), make("pre", { class: "wb-plain-code", text: found.code })) : null);
 }

@@ -1,4 +1,4 @@
-// Tables of the pages of sections: drawn from plain values, and taken away as CSV or JSON.
+// Tables: drawn from plain values, and taken away as CSV or JSON; heads and fields beside them.
 
 import { make } from "./dom.js";
 import { csv, save } from "./files.js";
