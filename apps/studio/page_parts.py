@@ -14,9 +14,9 @@ from workbench.views import bundle
 MODULES = (
     *("wire", "tab", "permalink", "header", "actionbar", "message", "switches", "alternatives", "column"),
     *("chat", "menu", "composer", "guards", "measuring", "host", "kept", "recordings", "runs"),
-    *("job", "sheet", "sections", "differences", "which", "facts", "claims", "promptlab", "memory", "votes"),
+    *("job", "sections", "differences", "which", "facts", "claims", "promptlab", "memory", "votes"),
     *("behaviour", "guardrails", "compare"),
-    *("modelchoice", "retrievalform", "headmap", "why", "cellquestions", "retrieval", "curves", "positions", "reach"),
+    *("modelchoice", "retrievalform", "cellquestions", "retrieval", "curves", "positions", "reach"),
     *("heads", "cachelab", "context"),
 )
 """The page's own scripts, in order of their imports."""
