@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from workbench.capture.request import AttentionCapture, AttributionCapture, Capt
 from workbench.chat.encoding import EncodedPrompt, encode
 from workbench.errors import ContextLengthError, SamplingError
 from workbench.generation.beginning import beginning
+from workbench.generation.caching import Caching
 from workbench.generation.prefill import Progress, new_cache, prefill
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
@@ -28,6 +30,8 @@ from workbench.models.loading import LoadedModel, load_model
 from workbench.models.switches import KEEP, Heads, Keep, switched
 
 Prompt = EncodedPrompt | str | Iterable[Any]
+CachePolicy = Any
+"""A policy of `workbench.cache_lab.policies`, or how it is said."""
 
 
 class Model:
@@ -65,23 +69,31 @@ class Model:
         return encode(self.loaded.tokenizer, prompt)
 
     def inspect(
-        self, prompt: Prompt, capture: Capture | None = None, progress: Progress | None = None
+        self, prompt: Prompt, capture: Capture | None = None, progress: Progress | None = None, *,
+        cache: CachePolicy | None = None,
     ) -> Inspection:  # fmt: skip
         """One forward over ``prompt``, recorded as ``capture`` asks; nothing is generated. ``progress`` is told how
-        many tokens have been read, some 2000 at a time.
+        many tokens have been read, some 2000 at a time. ``cache`` as in `generate`.
 
         Positions "generated" mean the last one, which would choose the next token. Raises ContextLengthError,
-        CaptureError or PromptError.
+        CaptureError, CacheError or PromptError.
         """
+        caching = None if cache is None else caching_of(cache)
         encoded, capture = self.encode(prompt), capture or Capture()
+        if caching is not None:
+            caching.check(capture)
         self._fits(encoded, 0)
         recording = Recording(capture, self.loaded.module, len(encoded.ids), len(encoded.ids), self.loaded)
-        cache, began = new_cache(self.loaded.module), time.perf_counter()
-        prefill(self.loaded.module, list(encoded.ids), cache, recording, progress=progress)
+        held, began = new_cache(self.loaded.module), time.perf_counter()
+        if caching is None:
+            prefill(self.loaded.module, list(encoded.ids), held, recording, progress=progress)
+        else:
+            held = caching.read(self.loaded.module, list(encoded.ids), recording, progress=progress)[1]
         with torch.inference_mode():
-            captured = recording.finish(cache)
+            captured = recording.finish(held)
         timings = {"prefill": time.perf_counter() - began}
-        return assemble(self.loaded, encoded, (), captured, capture, {"sampling": None}, timings, None)
+        settings = {"sampling": None} | ({} if caching is None else {"cache": str(caching)})
+        return assemble(self.loaded, encoded, (), captured, capture, settings, timings, None)
 
     def zoom(self, prompt: Prompt, layer: int, queries: slice, keys: slice, heads: Choice = "all") -> xr.DataArray:
         """Exact probabilities (head, query, key) of a part of one layer's map, at any length, by one bounded forward:
@@ -108,7 +120,7 @@ class Model:
     def generate(
         self, prompt: Prompt, sampling: Sampling | None = None, capture: Capture | None = None,
         stop: threading.Event | None = None, progress: Progress | None = None, *, begin: Iterable[int] | None = None,
-        reuse: PrefixStore | None = None,
+        reuse: PrefixStore | None = None, cache: CachePolicy | None = None,
     ) -> Run:  # fmt: skip
         """A `Run`: iterate it for one Step a token; ``stop`` ends it before the next one. ``progress`` is told how many
         tokens of the prompt have been read, some 2000 at a time.
@@ -120,8 +132,13 @@ class Model:
         ``reuse`` keeps the caches of earlier turns: only what is new is read, and the result says how many tokens were
         not (``reused_tokens``).
 
+        ``cache`` is the policy of the key-value cache, as `workbench.cache_lab` reads one: "sinks=4+252",
+        "snapkv=25%", "4bit". What is captured is what was read: a dropped key has no weight. Nothing is reused or kept
+        for later then, and states cannot be captured.
+
         A reply that would outgrow the context is cut to what fits. Raises ContextLengthError when not one token fits,
-        or not all of ``begin``; SamplingError for settings or ids that are impossible, an end token among ``begin``.
+        or not all of ``begin``; SamplingError for settings or ids that are impossible, an end token among ``begin``;
+        CacheError for a policy that is none, CaptureError for what cannot be captured under it.
         """
         encoded, sampling = self.encode(prompt), sampling or Sampling()
         if not isinstance(sampling, Sampling):
@@ -137,7 +154,8 @@ class Model:
             sampling = Sampling(**{**vars(sampling), "max_new_tokens": room})
         if reuse is not None and not isinstance(reuse, PrefixStore):
             raise SamplingError(f"reuse is a {type(reuse).__name__}", expected="a PrefixStore()")
-        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress, given, reuse)
+        caching = None if cache is None else caching_of(cache)
+        return Run(self.loaded, encoded, sampling, capture or Capture(), stop, progress, given, reuse, caching)
 
     def _fits(self, prompt: EncodedPrompt, new: int) -> int:
         """How many tokens the context has left after ``prompt``."""
@@ -149,6 +167,12 @@ class Model:
                 remedy="Shorten the prompt or start a new conversation",
             )
         return room
+
+
+def caching_of(policy: CachePolicy) -> Caching:
+    """``policy`` as a request takes it. The policies' room lies above this one, so it is looked up only here."""
+    found: Caching = importlib.import_module("workbench.cache_lab.generating").PolicyCaching(policy)
+    return found
 
 
 def load(

@@ -250,7 +250,7 @@ def test_heads_may_lose_keys_at_different_times() -> None:
     layer = KeptLayer(Sight(window=4), states, states.clone(), positions, 10)
     new = torch.full((1, 2, 1, 1), 9.0)
     keys, _ = layer.update(new, new)  # the query at 10 sees 7 to 10
-    assert keys._workbench_seen.int().tolist() == [[[0, 0, 1, 1]], [[1, 1, 1, 1]]]
+    assert keys._workbench_seen.seen.int().tolist() == [[[0, 0, 1, 1]], [[1, 1, 1, 1]]]
     assert layer.positions.tolist() == [[2, 8, 10], [8, 9, 10]]
     assert layer.keys[0, :, :, 0].tolist() == [[1, 2, 9], [4, 5, 9]]
     assert layer.get_mask_sizes(2) == (5, 8)  # and 8 + 5 == 11 + 2, so no mask is built

@@ -43,6 +43,7 @@ ALLOWED = {
     ("workbench/comparison", "report"),  # and Comparison.to_html that of two
     ("workbench/comparison", "figures"),  # Factorial.figure draws it with plotly
     ("workbench/context", "figures"),  # and Grid.figure
+    ("workbench/model.py", "cache_lab"),  # a policy as the cache of a request
     ("workbench/inspection", "widgets"),  # Inspection.widget shows it in a notebook
     ("workbench/comparison", "widgets"),  # and Comparison.widget two of them
     ("workbench/cli", "apps"),  # `workbench app` starts the page

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-from workbench.capture.observer import say_seen
+from workbench.capture.observer import Kept, say_seen
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class KeptLayer(CacheLayerMixin):
         positions = torch.cat([self.positions, new.expand(len(self.positions), -1)], 1)
         last = self.sight.last(positions)
         handed = keys.view_as(keys)  # the mark is not to outlive this forward
-        say_seen(handed, None if bool((last >= new[-1]).all()) else _seen(positions, last, new))
+        seen = None if bool((last >= new[-1]).all()) else _seen(positions, last, new)
+        say_seen(handed, Kept(positions, seen))
         self.length += len(new)
         self.store(keys, values, positions)
         self.drop()
@@ -102,6 +103,16 @@ class KeptLayer(CacheLayerMixin):
     def tensors(self) -> tuple[Tensor, ...]:
         """All that is stored; positions, which no attention needs while nothing is hidden, are not counted."""
         return () if self.keys is None or self.values is None else (self.keys, self.values)
+
+    @property
+    def capacity(self) -> int:
+        """The most tokens that are ever stored between two queries; -1: no limit."""
+        limits = []
+        if self.sight.window is not None:
+            limits.append(self.sight.window - 1)
+        if self.sight.recent is not None:
+            limits.append(self.sight.sinks + self.sight.recent - 1)
+        return min(limits, default=-1)
 
     def room(self) -> int | None:
         """How many tokens may be read at once with the result of one by one; None: any number."""

@@ -108,6 +108,11 @@ class PackedLayer(KeptLayer):
             self.blocks, self.keys, self.values = (), keys.clone(), values.clone()
         self.positions = self.positions[:, gone:]
 
+    @property
+    def capacity(self) -> int:
+        """A window's tokens and those of a block that it has not left behind as a whole."""
+        return super().capacity if self.sight.window is None else super().capacity + GROUP - 1
+
     def tensors(self) -> tuple[Tensor, ...]:
         packed = tuple(tensor for pair in self.blocks for one in pair for tensor in one.tensors)
         return (*packed, *super().tensors())

@@ -7,7 +7,7 @@ at a time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from workbench.capture.exact_rows import ExactRows
 from workbench.capture.head_statistics import Queries, Repeats
+from workbench.capture.kept_keys import add_rows, kept_mass
+from workbench.capture.observer import Kept
 from workbench.capture.pooling import SAMPLED, STATISTICS, LayerSums
 from workbench.capture.positions import block_size, choose
 from workbench.capture.request import AttentionCapture
@@ -126,6 +128,34 @@ class AttentionRecorder:
                 self._keep_rows(self.layers.index(layer), at, queries, rows, first)
             if kept.sums is not None:
                 kept.sums.add(at, queries, first, (self._repeats.induction, self._repeats.copying))
+
+    def absorb_kept(
+        self, layer: int, query: Tensor, key: Tensor, kept: Kept, first: int, window: int | None, scale: float
+    ) -> None:
+        """As `absorb`, over the keys that a cache has kept. A key that was dropped gets nothing."""
+        if layer not in self._by_layer:
+            return
+        self._scale, self._window = scale, window
+        held, n, number = self._by_layer[layer], query.shape[1], self.layers.index(layer)
+        self._sought += self._repeats.copying[len(self._sought) : first + n]
+        if self._summarised and held.sums is None:
+            held.sums = LayerSums(
+                self.wanted, len(self.heads), self.blocks, self.total, self.reach, self._choice, query.device
+            )
+        step = max(1, _TILE // (len(self.heads) * (first + n)))
+        for start in range(0, n, step):
+            end = min(start + step, n)
+            rows = [position - first - start for position in self._rows.among(first + start, first + end)]
+            if not (rows or self._summarised):
+                continue
+            part = replace(kept, seen=None if kept.seen is None else kept.seen[:, start:end])
+            chosen = [(head, head // self.group) for head in self.heads]
+            mass = kept_mass(query[:, start:end], key, chosen, part, first + start, scale)
+            if rows:
+                at = [first + start + row for row in rows]
+                self._rows.add(number, range(len(self.heads)), at, 0, mass[:, rows])
+            if held.sums is not None:
+                add_rows(held.sums, mass, first + start, (self._repeats.induction, self._repeats.copying))
 
     def _keep_rows(self, layer: int, at: list[int], queries: Queries, rows: list[int], first: int) -> None:
         """Exact probabilities of the queries with indices ``rows``, which stand at ``first + row``."""

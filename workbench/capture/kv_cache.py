@@ -21,8 +21,10 @@ class KVCacheResult:
     tail of a longer block: a sliding layer keeps the whole block of the forward before until the next one replaces it.
 
     growth_bytes, growth_allocated, growth_logical, growth_physical (step, layer): the same after the prefill (step 0,
-    the state from which the reply's first token was chosen) and after every forward since: of one token, or of several
-    that were given."""
+    the state from which the reply's first token was chosen; under a policy what it left of the prompt) and after every
+    forward since: of one token, or of several that were given.
+
+    kept (layer, kv_head, position), 1 where a head stores a token: for caches under a policy; its heads may differ."""
 
     bytes: np.ndarray
     logical_length: np.ndarray
@@ -35,6 +37,7 @@ class KVCacheResult:
     growth_allocated: np.ndarray
     growth_logical: np.ndarray
     growth_physical: np.ndarray
+    kept: np.ndarray | None = None
 
 
 class Growth:
@@ -50,6 +53,11 @@ class Growth:
         if read >= self._prompt:
             self._steps.append([sizes(layer) for layer in cache.layers])
 
+    def replace(self, cache: Cache) -> None:
+        """``cache`` has taken the place of what was noted last."""
+        if self._steps:
+            self._steps[-1] = [sizes(layer) for layer in cache.layers]
+
     def arrays(self, layers: int) -> list[np.ndarray]:
         """bytes, allocated, logical and physical length, each (step, layer)."""
         values = np.array(self._steps, np.int64).reshape(len(self._steps), layers, 4)
@@ -61,6 +69,10 @@ def sizes(layer: Any) -> tuple[int, int, int, int]:
     keys, values = layer.keys, layer.values
     if keys is None:
         return 0, 0, int(layer.get_seq_length()), 0
+    if (positions := getattr(layer, "positions", None)) is not None:  # one that drops tokens by a policy
+        tensors = layer.tensors()
+        blocks = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors if one.numel()}
+        return sum(one.nbytes for one in tensors), sum(blocks.values()), int(layer.get_seq_length()), positions.shape[1]
     held = keys.untyped_storage().nbytes() + values.untyped_storage().nbytes()
     return keys.nbytes + values.nbytes, held, int(layer.get_seq_length()), int(keys.shape[2])
 
@@ -76,16 +88,27 @@ def measure(cache: Cache, growth: Growth | None = None) -> KVCacheResult:
     empty = layers[0].keys is None
     shape = (len(layers), 0 if empty else layers[0].keys.shape[1], int(logical.max()))
     norms = {name: np.full(shape, np.nan, np.float32) for name in ("keys", "values")}
+    kept: np.ndarray | None = None
     for i, layer in enumerate(layers):
         if layer.keys is None:
             continue
-        for name, norm in norms.items():
-            found = torch.linalg.vector_norm(getattr(layer, name)[0], dim=-1, dtype=torch.float32)
-            norm[i, :, logical[i] - stored[i] : logical[i]] = found.cpu().numpy()
+        if (positions := getattr(layer, "positions", None)) is None:
+            states, at = (layer.keys, layer.values), np.arange(logical[i] - stored[i], logical[i])[None]
+        else:
+            states, at = layer.whole(), positions.cpu().numpy()
+            kept = np.zeros(shape, np.uint8) if kept is None else kept
+            np.put_along_axis(kept[i], np.broadcast_to(at, (shape[1], at.shape[1])), 1, 1)
+        for norm, state in zip(norms.values(), states, strict=True):
+            found = torch.linalg.vector_norm(state[0], dim=-1, dtype=torch.float32).cpu().numpy()
+            np.put_along_axis(norm[i], np.broadcast_to(at, found.shape), found, 1)
     grown = (growth or Growth(0)).arrays(len(layers))
-    return KVCacheResult(used, logical, stored, capacity, norms["keys"], norms["values"], allocated, *grown)
+    result = KVCacheResult(used, logical, stored, capacity, norms["keys"], norms["values"], allocated, *grown)
+    result.kept = kept
+    return result
 
 
 def _capacity(layer: Any) -> int:
+    if hasattr(layer, "capacity"):
+        return int(layer.capacity)
     window = layer.sliding_window if getattr(layer, "is_sliding", False) else 1
     return window - 1 if window > 1 else -1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -22,11 +23,14 @@ from workbench.capture.kernel import attend
 NAME = "workbench"
 SEEN = "_workbench_seen"
 """What a cache that drops keys says about those it hands on, as an attribute of their tensor: see `say_seen`."""
+PARTS = "_workbench_parts"
+"""What a cache of several texts says about the keys it hands on: see `say_parts`."""
 _OBSERVER: ContextVar[Observer | None] = ContextVar("workbench_observer", default=None)
 
 
 class Observer(Protocol):
-    """What looks on while a forward runs; batch of one."""
+    """What looks on while a forward runs; batch of one. One that wants attention of a cache that drops keys has also
+    ``kept(layer, query, key, kept, window, scale)``: as `attention`, and a `Kept` tells where each key stands."""
 
     def wants_attention(self, layer: int) -> bool:
         """Whether `attention` should be called for this layer."""
@@ -46,6 +50,16 @@ class Observer(Protocol):
 
     def residual(self, layer: int, hidden: Tensor) -> None:
         """``hidden`` (n, width): the residual stream after ``layer`` layers; 0 is the embedding."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The keys of a cache that drops some: ``positions`` (1 or kv_heads, m) in the text, ascending; ``seen`` (1 or
+    kv_heads, n, m), True where one of the n queries sees a key. None: every query sees every key before its own, and
+    the n last keys are the queries' own."""
+
+    positions: Tensor
+    seen: Tensor | None
 
 
 @contextlib.contextmanager
@@ -101,22 +115,33 @@ def observed_attention(
     scaling: float | None = None, dropout: float = 0.0, sliding_window: int | None = None, **others: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     """Attention output ``(batch, queries, heads, head_dim)``; the request's observer, if any, is shown the states."""
-    seen: Tensor | None = getattr(key, SEEN, None)
-    if seen is not None:
-        sliding_window = None  # `seen` knows positions; an index is none where keys were dropped
+    if (parts := getattr(key, PARTS, None)) is not None:
+        queries_of = query.split([n for n, _, _ in parts], 2)
+        found = [
+            observed_attention(module, own, keys, values, None, scaling, dropout, sliding_window, **others)[0]
+            for own, (_, keys, values) in zip(queries_of, parts, strict=True)
+        ]
+        return torch.cat(found, 1), None
+    kept: Kept | None = getattr(key, SEEN, None)
+    window = sliding_window
+    if kept is not None:
+        sliding_window = None  # `kept` knows positions; an index is none where keys were dropped
         if attention_mask is not None:
             raise RuntimeError("A cache that drops keys is read without padding and without gradients")
-        if seen.numel():
-            attention_mask = _by_head(seen, query.shape[1])
+        if kept.seen is not None:
+            attention_mask = _by_head(kept.seen, query.shape[1])
     if attention_mask is not None or torch.is_grad_enabled():
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
-        return _heard(module, output), None
+        output = _heard(module, output)
+        if kept is not None and not torch.is_grad_enabled():
+            _tell(module, query, key, output, kept, window, scaling)
+        return output, None
     layer: int = module.layer_idx  # type: ignore[assignment]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     observer = _OBSERVER.get()
-    watched = observer is not None and observer.wants_attention(layer)
+    watched = observer is not None and kept is None and observer.wants_attention(layer)
     queries, keys = query.shape[2], key.shape[2]
     fits = sliding_window is None or keys <= sliding_window
     lse: Tensor | None = None
@@ -126,6 +151,9 @@ def observed_attention(
         merged, sums = attend(query, key, value, sliding_window, scale)
         output, lse = merged.transpose(1, 2).contiguous(), sums[0] if queries > 1 else None
     output = _heard(module, output)
+    if kept is not None:
+        _tell(module, query, key, output, kept, window, scaling)
+        return output, None
     if watched:
         assert observer is not None
         observer.attention(layer, query[0], key[0], lse, sliding_window, scale)
@@ -134,11 +162,34 @@ def observed_attention(
     return output, None
 
 
-def say_seen(key: Tensor, seen: Tensor | None) -> None:
-    """Let the attention that is handed ``key`` (1, kv_heads, m, head_dim) go by ``seen`` (1 or kv_heads, n, m), True
-    where one of the n queries sees a key, instead of by order: for caches that dropped some. None: every query sees
-    every key before its own, and the n last keys are the queries' own."""
-    setattr(key, SEEN, torch.empty(0) if seen is None else seen)
+def say_seen(key: Tensor, kept: Kept) -> None:
+    """Let the attention that is handed ``key`` (1, kv_heads, m, head_dim) go by ``kept`` instead of by order: for
+    caches that dropped some."""
+    setattr(key, SEEN, kept)
+
+
+def _tell(
+    module: nn.Module, query: Tensor, key: Tensor, output: Tensor, kept: Kept, window: int | None, scaling: float | None
+) -> None:
+    """Show the request's observer, if any, what was read of a cache that dropped keys."""
+    observer = _OBSERVER.get()
+    if observer is None:
+        return
+    layer: int = module.layer_idx  # type: ignore[assignment]
+    if observer.wants_attention(layer):
+        show = getattr(observer, "kept", None)
+        if show is None:
+            raise RuntimeError(f"{type(observer).__name__} cannot look at a cache that drops keys")
+        show(layer, query[0], key[0], kept, window, query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if observer.wants_heads(layer):
+        observer.heads(layer, output[0], module.o_proj)  # type: ignore[arg-type]
+
+
+def say_parts(key: Tensor, parts: list[tuple[int, Tensor, Tensor]]) -> None:
+    """Let the attention that is handed ``key`` be that of several texts, one behind the other: of each how many of the
+    queries are its own, and its keys and values (1, kv_heads, m, head_dim), the last of which are the queries' own.
+    For forwards that nothing observes."""
+    setattr(key, PARTS, parts)
 
 
 def _by_head(seen: Tensor, heads: int) -> Tensor:

@@ -16,6 +16,7 @@ from workbench.capture.kept import KeptAttention, KeptLens, KeptRecording, resum
 from workbench.capture.kv_cache import Growth, KVCacheResult, measure
 from workbench.capture.lens import LensRecorder, LensResult
 from workbench.capture.lens_blocks import LensBlocks, in_blocks, nested_spread, spread
+from workbench.capture.observer import Kept
 from workbench.capture.positions import Reading, block_size, growing_block_size
 from workbench.capture.request import Capture
 from workbench.capture.tuned_lens import Origin, TunedLens
@@ -107,6 +108,7 @@ class Recording:
         self._turn = turn(module)  # the lens reads with the model's own norm and unembedding
         self._watched = frozenset(self._attention.layers if self._attention else ())
         self._pending: dict[int, _Pending] = {}
+        self._waiting: dict[int, tuple[Any, ...]] = {}  # by layer, of a cache that drops keys: the step before this one
         self._pending_from, self._steps = 0, 0
         self._window: int | None = None
         self._scale = 1.0
@@ -125,7 +127,7 @@ class Recording:
         """``ids`` are about to be fed."""
         if self._attention:
             self._attention.know(ids, self._read)
-        if self._steps and (len(ids) > 1 or self._steps >= _PENDING):
+        if self._steps and (len(ids) > 1 or self._steps >= _PENDING or self._waiting):
             self._flush()
         self._first = self._read
         self._read += len(ids)
@@ -156,6 +158,17 @@ class Recording:
             else:
                 waiting.new_keys.append(key[:, -1:].clone())  # a view would hold this step's whole window of keys
 
+    def kept(self, layer: int, query: Tensor, key: Tensor, kept: Kept, window: int | None, scale: float) -> None:
+        assert self._attention is not None
+        if self._pending:  # of a prompt's end that was read with the model's own cache
+            self._flush()
+        seen = (layer, query, key, kept, self._first, window, scale)
+        if query.shape[1] > 1:
+            self._attention.absorb_kept(*seen)
+            return
+        self._waiting[layer] = seen  # what follows this token is not known yet
+        self._steps = max(1, self._steps)
+
     def wants_heads(self, layer: int) -> bool:
         return self._attribution is not None and self._attribution.looks
 
@@ -173,6 +186,11 @@ class Recording:
             reader.end_forward()
         if self._growth and cache is not None:
             self._growth.note(cache, self._read)
+
+    def replaced(self, cache: Cache) -> None:
+        """A policy has put ``cache`` in the place of that which the last forward left."""
+        if self._growth:
+            self._growth.replace(cache)
 
     @torch.inference_mode()
     def look(self, position: int, token: int) -> StepCapture:
@@ -197,7 +215,10 @@ class Recording:
             self._attention.absorb(
                 layer, torch.cat(waiting.queries, 1), keys, None, self._pending_from, self._window, self._scale
             )
+        for seen in self._waiting.values():
+            self._attention.absorb_kept(*seen)
         self._pending.clear()
+        self._waiting.clear()
         self._steps = 0
 
     @torch.inference_mode()

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
 from workbench.capture.lens import top_k_blocked
 from workbench.capture.recording import Recording, StepCapture
 from workbench.generation.beginning import end_tokens
+from workbench.generation.caching import Caching
 from workbench.generation.prefill import CHUNK, Progress, forward, forward_rows, new_cache, prefill
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
@@ -70,13 +72,15 @@ class Decoding:
         self, module: Any, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling,
         recording: Recording | None = None, stop: threading.Event | None = None, chunk: int = CHUNK,
         continues: bool = False, progress: Progress | None = None, begin: Sequence[int] = (),
-        store: PrefixStore | None = None,
+        store: PrefixStore | None = None, caching: Caching | None = None,
     ) -> None:  # fmt: skip
         self.module, self.tokenizer, self.sampling = module, tokenizer, sampling
+        self.caching, store = caching, None if caching is not None else store  # what a policy left serves no other text
         self.recording, self.chunk, self.continues = recording, chunk, continues
         self.progress, self.begin, self.store = progress, list(begin), store
         self.stop = stop or threading.Event()
-        self.prompt_length, self.ids, self.cache = len(prompt), list(prompt), new_cache(module)
+        self.prompt_length, self.ids = len(prompt), list(prompt)
+        self.cache: Cache = new_cache(module)
         self.text, self.reused, self._read = "", 0, 0
         self.finish_reason: FinishReason | None = None
         self.seconds = {"prefill": 0.0, "decode": 0.0}
@@ -132,20 +136,24 @@ class Decoding:
 
     def _logits(self) -> Iterator[Tensor]:
         """Float32 logits (vocabulary,) that choose each token of the reply in turn, until the stop event is set."""
-        module, cache, recording = self.module, self.cache, self.recording
+        module, recording = self.module, self.recording
         logits = self._prefill()
         if logits is None:
             return
+        cache = self.cache
         self._read = self.prompt_length
         yield logits
         if recording is not None and self.begin:
             recording.expect(self.begin)
         # The last given one is fed alone, like one that was chosen.
-        for start in range(0, len(self.begin) - 1, _TOGETHER):
+        start = 0
+        while start < len(self.begin) - 1:
             if self.stop.is_set():
                 return
-            some = self.begin[start : min(start + _TOGETHER, len(self.begin) - 1)]
+            room = getattr(cache, "room", None) or _TOGETHER
+            some = self.begin[start : min(start + _TOGETHER, start + room, len(self.begin) - 1)]
             self._read += len(some)
+            start += len(some)
             yield from forward_rows(module, some, cache, recording, len(some))
         while not self.stop.is_set():
             self._read += 1
@@ -154,6 +162,9 @@ class Decoding:
     def _prefill(self) -> Tensor | None:
         """Logits behind the prompt, of which only what no kept cache has read is read; None when stopped before."""
         module, store, stop = self.module, self.store, self.stop
+        if self.caching is not None:
+            logits, self.cache = self.caching.read(module, self.ids, self.recording, stop, self.progress)
+            return logits
         if store is None:
             return prefill(module, self.ids, self.cache, self.recording, self.chunk, stop, self.progress)
         if stop.is_set():

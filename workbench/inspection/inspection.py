@@ -215,7 +215,8 @@ class Inspection:
 
         (layer,): bytes, logical_length (tokens read), physical_length (stored), evicted (tokens dropped), capacity (-1:
         no limit), allocated (bytes of the memory blocks that hold the stored tokens).
-        (layer, position): stored, False where the token is evicted.
+        (layer, position): stored, False where the token is evicted from every key-value head.
+        (layer, kv_head, position): kept, whether a key-value head stores the token: under a cache policy they differ.
         (layer, kv_head, position): key_norm and value_norm, NaN where evicted.
         (step, layer): growth_bytes, growth_allocated, growth_logical, growth_physical: the same sizes when the first
         token of the reply was chosen (step 0: prefill done) and after each forward since: of one token, or of several

@@ -24,8 +24,12 @@ def labelled(arrays: Mapping[str, np.ndarray], model: Mapping[str, Any], attenti
     evicted = arrays["logical_length"] - arrays["physical_length"]
     at = np.arange(positions)
     found: dict[str, Any] = {name: ("layer", arrays[name]) for name in COUNTS} | {"evicted": ("layer", evicted)}
-    stored = (at >= evicted[:, None]) & (at < arrays["logical_length"][:, None])
-    found["stored"] = (("layer", "position"), stored)
+    tail = (at >= evicted[:, None]) & (at < arrays["logical_length"][:, None])
+    kept = np.broadcast_to(tail[:, None], (layers, kv_heads, positions))
+    if "kept" in arrays:
+        kept = arrays["kept"].astype(bool)
+    found["stored"] = (("layer", "position"), kept.any(1) if "kept" in arrays else tail)
+    found["kept"] = (("layer", "kv_head", "position"), kept)
     found |= {name: (("layer", "kv_head", "position"), arrays[name]) for name in NORMS}
     if "allocated" in arrays:
         found["allocated"] = ("layer", arrays["allocated"])
@@ -68,6 +72,8 @@ def contradiction(
     # A cache that nothing was written to knows no heads.
     if len(logical) != model["layers"] or found["key_norm"].shape[1] not in (0, model["kv_heads"]):
         return "the cache is that of another model"
+    if "kept" in found and ((found["kept"] > 1).any() or (found["kept"].sum(-1) != stored[:, None]).any()):
+        return "the tokens that the cache kept are not those it stores"
     if "allocated" not in found or not (steps := len(found["growth_logical"])):
         return None
     ends = ("bytes", "allocated", "logical_length", "physical_length")

@@ -10,6 +10,7 @@ from workbench.capture.recording import Recording
 from workbench.capture.request import Capture
 from workbench.chat.encoding import EncodedPrompt
 from workbench.errors import WorkbenchError
+from workbench.generation.caching import Caching
 from workbench.generation.decoding import Decoding, Step
 from workbench.generation.prefill import Progress
 from workbench.generation.prefix import PrefixStore
@@ -26,8 +27,11 @@ class Run:
     def __init__(
         self, model: LoadedModel, prompt: EncodedPrompt, sampling: Sampling, capture: Capture,
         stop: threading.Event | None = None, progress: Progress | None = None, begin: tuple[int, ...] = (),
-        reuse: PrefixStore | None = None,
+        reuse: PrefixStore | None = None, caching: Caching | None = None,
     ) -> None:  # fmt: skip
+        if caching is not None:
+            caching.check(capture)
+            reuse = None
         total = len(prompt.ids) + sampling.max_new_tokens
         self._recording = Recording(
             capture, model.module, len(prompt.ids), total, model, grows=reuse is not None
@@ -35,7 +39,10 @@ class Run:
         self._decoding = Decoding(
             model.module, model.tokenizer, list(prompt.ids), sampling, self._recording, stop,
             continues=prompt.roles[-1] == "text", progress=progress, begin=begin, store=reuse,
+            caching=caching,
         )  # fmt: skip
+        self.cache = "" if caching is None else str(caching)
+        """The cache policy, as it is said; "" for the model's own cache."""
         self._model, self._capture = model, capture
         self.prompt, self.sampling, self.stop = prompt, sampling, self._decoding.stop
         self.steps: list[Step] = []
@@ -127,6 +134,8 @@ class Run:
         self._keep()  # a loop that was left at the last step
         settings = {"sampling": as_settings(self.sampling), "given": sum(step.given for step in self.steps)}
         settings["reused_tokens"] = self.reused_tokens
+        if self.cache:
+            settings["cache"] = self.cache
         return assemble(
             self._model, self.prompt, self.steps, captured, self._capture, settings,
             decoding.seconds | {"tokens_per_second": self.tokens_per_second}, decoding.finish_reason,

@@ -51,15 +51,17 @@ _SHAPES: dict[str, str] = {
     **{f"attribution.{name}": "MAa" for name in ("attention", "mlp")},
     "attribution.heads": "MhAa",
     **{f"kv_cache.{name}": "C" for name in ("bytes", "logical_length", "physical_length", "capacity")},
+    "kv_cache.kept": "CVS",
     "kv_cache.key_norm": "CVS",
     "kv_cache.value_norm": "CVS",
     "kv_cache.allocated": "C",
     **{f"kv_cache.{name}": "GC" for name in ("growth_bytes", "growth_allocated", "growth_logical", "growth_physical")},
 }
+_OPTIONAL = ("attribution.heads", "kv_cache.kept", *LATER)
 _LARGEST = 2**31 - 1
 _MOST_LAYERS = 4096  # of layers or heads; views divide their budgets by them
 _WHOLE = ("ids", "positions", "position", "token_id", "rank", "top_ids", "row_positions", "target_ids", "target_rank",
-          "bytes", "logical_length", "physical_length", "capacity", "block_counts", "token_ids",
+          "bytes", "logical_length", "physical_length", "capacity", "block_counts", "token_ids", "kept",
           "allocated", "growth_bytes", "growth_allocated", "growth_logical", "growth_physical")  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
         needed += [name for name in _SHAPES if name.startswith("lens.") and not name.startswith("lens.block_")]
     for part in ("lens.block_", "kv_cache.", "attribution."):
         if any(name.startswith(part) for name in arrays):
-            needed += [name for name in _SHAPES if name.startswith(part) and name not in ("attribution.heads", *LATER)]
+            needed += [name for name in _SHAPES if name.startswith(part) and name not in _OPTIONAL]
     if any(name in arrays for name in LATER):
         needed += LATER
     pairs = [("rows", "row_positions"), ("queries", "keys"), ("queries", "lse")]
@@ -209,6 +211,9 @@ def _bad_provenance(found: dict[str, Any]) -> str | None:
     settings, versions = found.get("settings", {}), found.get("versions", {})
     if not isinstance(settings, dict) or not isinstance(versions, dict):
         return "the provenance is incomplete"
+    policy = settings.get("cache", "")
+    if not isinstance(policy, str) or len(policy) > 80:
+        return "the cache policy is no text"
     sampling = settings.get("sampling")
     if sampling is None:
         return None
