@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.context.answering import Answer, AnyReader, Reader, answer
+from workbench.context.answering import Answer, AnyReader, Reader, answers
 from workbench.context.grid import Grid
 from workbench.context.haystack import read_haystack
+from workbench.context.item import Item
 from workbench.context.plan import Group, Plan, Questions, Trial
 from workbench.context.shares import shares
 from workbench.context.spacing import depths as spaced
@@ -81,24 +82,21 @@ class RetrievalStudy:
             for group in self._groups:
                 began = time.perf_counter()
                 reader: AnyReader = self._caches[group.cache](group.model) if group.cache else Reader(group.model)
-                fresh = 0
-                for trial in group.trials(questions):
+                waiting = _Waiting(group, known, questions, self.stop)
+                for number, found in answers(reader, waiting.items(), self.stop):
+                    self._keep(group, waiting.asked[number], found)
+                    done += 1
+                    pace = (spent + time.perf_counter() - began) / max(1.0, tokens + reader.read)
+                    yield Progress(done, of, pace * max(0.0, ahead - reader.read), waiting.asked[number], found)
                     if self.stop.is_set():
                         return
+                if self.stop.is_set():
+                    return
+                for _ in range(waiting.known):
                     done += 1
-                    if trial.key in known:
-                        yield Progress(done, of, None)
-                        continue
-                    found = answer(reader, trial.item, self.stop)
-                    if found is None:
-                        return
-                    self._keep(group, trial, found)
-                    known.add(trial.key)  # the same question again is no second trial
-                    fresh += 1
-                    pace = (spent + time.perf_counter() - began) / max(1.0, tokens + reader.read)
-                    yield Progress(done, of, pace * max(0.0, ahead - reader.read), trial, found)
+                    yield Progress(done, of, None)
                 ahead -= group.tokens
-                if fresh:
+                if waiting.asked:
                     spent, tokens = spent + time.perf_counter() - began, tokens + reader.read
                 if self._store is not None:
                     self._store.seal()
@@ -112,6 +110,26 @@ class RetrievalStudy:
             self._store.add(row)
         else:
             self._rows.append(row)
+
+
+class _Waiting:
+    """The trials of a group that are to be done: ``asked`` so far, and how many were ``known``."""
+
+    def __init__(self, group: Group, known: set[str], questions: Questions, stop: threading.Event) -> None:
+        self._group, self._known, self._questions, self._stop = group, known, questions, stop
+        self.asked: list[Trial] = []
+        self.known = 0
+
+    def items(self) -> Iterator[Item]:
+        for trial in self._group.trials(self._questions):
+            if self._stop.is_set():
+                return
+            if trial.key in self._known:
+                self.known += 1
+                continue
+            self._known.add(trial.key)  # the same question again is no second trial
+            self.asked.append(trial)
+            yield trial.item
 
 
 def as_row(group: Group, trial: Trial, found: Answer) -> dict[str, Any]:
