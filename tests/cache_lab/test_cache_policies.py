@@ -14,7 +14,7 @@ import workbench as wb
 from tests.reference import eager, eager_states, random_ids
 from workbench.cache_lab.layer import KeptCache, KeptLayer, Sight
 from workbench.cache_lab.packing import PackedLayer, pack, packed_bytes
-from workbench.cache_lab.policies import EXAMPLES, POLICIES, policy
+from workbench.cache_lab.policies import EXAMPLES, OPTIONAL, POLICIES, policy
 from workbench.cache_lab.policy import Policy
 from workbench.cache_lab.reading import PolicyReader, PromptReader, fed
 from workbench.errors import CacheError
@@ -191,7 +191,8 @@ def test_the_model_s_own_window_as_a_rolling_buffer_changes_nothing(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_bytes_are_foretold(pair: tuple[wb.Model, MistralForCausalLM], ids: list[int], dtype: str) -> None:
     model = pair[0] if dtype == "float32" else wb.load(str(pair[0].spec.location), dtype=dtype)
-    said = [*EXAMPLES.values(), "8bit=40", "4bit=0", "sinks=4+30%", "norm=1", "rolling=1", "snapkv=50%"]
+    said = [EXAMPLES[name] for name in POLICIES]
+    said += ["8bit=40", "4bit=0", "sinks=4+30%", "norm=1", "rolling=1", "snapkv=50%"]
     every = [policy(one) for one in said]
     for length in (1, 31, N):
         reader = PromptReader(model, every)
@@ -278,8 +279,8 @@ def test_policies_share_one_reading_and_their_order_does_not_matter(
 
 
 def test_said_policies_are_read_back() -> None:
-    assert list(EXAMPLES) == list(POLICIES)
-    for said in (*EXAMPLES.values(), "sinks=4+25%", "received=25%", "8bit=64", "norm=12.5%"):
+    assert list(EXAMPLES) == [*POLICIES, *OPTIONAL]
+    for said in (*(EXAMPLES[name] for name in POLICIES), "sinks=4+25%", "received=25%", "8bit=64", "norm=12.5%"):
         assert str(policy(said)) == said
         assert isinstance(policy(policy(said)), Policy)
     assert policy("norm=0.25") == policy("norm=25%")

@@ -161,5 +161,6 @@ def test_the_command(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> No
     assert {(one["policy"], one["prompt"]) for one in data["kept"]} >= {("snapkv=40", "text 1"), ("full", "question 1")}
     listed = CliRunner().invoke(app, ["cache", "--policies"]).output
     assert "sinks=4+252" in listed
+    assert "quanto=4" in listed
     bad = CliRunner().invoke(app, ["cache", str(folder), "-p", "snapkv=0"])
     assert bad.exit_code == 2

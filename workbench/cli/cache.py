@@ -36,7 +36,8 @@ def cache(
         typer.Option(
             "--policy", "-p", show_default=False,
             help="rolling=256, sinks=4+252, received=256, norm=256, snapkv=256 (tokens, or a share such as 25%), 8bit, "
-            "4bit. Give several. Default: each, with a quarter of the tokens. The full cache is always measured.",
+            "4bit; quanto=4 or hqq=8 where that package is. Give several. Default: each of ours, with a quarter of the "
+            "tokens. The full cache is always measured.",
         ),
     ] = None,
     text: Annotated[
@@ -73,7 +74,7 @@ def cache(
     texts = [files.text(path) for path in text] if text else None
 
     from workbench.cache_lab.policies import EXAMPLES as SAID
-    from workbench.cache_lab.policies import POLICIES
+    from workbench.cache_lab.policies import OPTIONAL, POLICIES
     from workbench.cache_lab.policies import policy as read
     from workbench.cache_lab.study import DEFAULT, cache_study
     from workbench.cli import summary
@@ -82,6 +83,9 @@ def cache(
     if policies:
         for name, one in POLICIES.items():
             console.print(f"{SAID[name]:14} {one.title}", highlight=False)
+        for name, other in OPTIONAL.items():
+            lacking = "" if other.installed() else ", which is not installed"
+            console.print(f"{SAID[name]:14} {other.title}{lacking}", highlight=False)
         return
     wanted = [read(one) for one in policy or DEFAULT]
     (loaded,) = named.loaded([model], dtype, device_map, quantization, local_files_only)

@@ -5,8 +5,7 @@ Integers from the smallest to the largest value of each group of 32, stored pack
 group's smallest value and step in the cache's own precision; attention sees them turned back. The bytes are those of
 the packed tensors. As there, the prompt is read in full precision; of what comes later 32 tokens at a time are packed,
 whenever 32 more than ``recent`` (128) are unpacked. This is our own code, on any device and for any length;
-transformers' QuantizedCache needs optimum-quanto or hqq, packs the last tokens of a prompt as well, and with
-quanto 0.2.7 takes KIVI's key axis only for lengths that are a multiple of the group.
+`policies.quantized` has transformers' cache, which needs optimum-quanto or hqq and packs the last tokens as well.
 """
 
 from __future__ import annotations
