@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from playwright.sync_api import Locator, Page, expect
+
+from apps.studio.presets import PRESETS
+
+PATIENCE = 60  # seconds, as in conftest.py: a busy machine is no failure
 
 INK = """(selector) => {
   const shown = document.querySelector(selector);
@@ -22,8 +29,26 @@ INK = """(selector) => {
 }"""
 
 
+def becomes(page: Page, wanted: object, look: Callable, *given: object) -> None:
+    """Wait until ``look(*given)`` gives ``wanted``, for what Playwright has no expectation of; a failure shows what it
+    gave last."""
+    until = time.monotonic() + PATIENCE
+    while (found := look(*given)) != wanted and time.monotonic() < until:
+        page.wait_for_timeout(50)
+    assert found == wanted
+
+
 def drawn(page: Page, view: str) -> str:
     return page.locator(f".wb-{view}").get_attribute("data-drawn") or ""
+
+
+def ink(page: Page, selector: str) -> int:
+    """What a canvas shows, as one number."""
+    return int(page.evaluate(INK, selector)["sum"])
+
+
+def colourful(page: Page, selector: str) -> bool:
+    return int(page.evaluate(INK, selector)["colours"]) > 20
 
 
 def redrawn(page: Page, view: str, before: str) -> None:
@@ -36,6 +61,19 @@ def redrawn(page: Page, view: str, before: str) -> None:
 def ready(page: Page) -> None:
     """The page is drawn, the attention of the first token with it."""
     page.wait_for_selector(".wb-attention[data-drawn]")
+
+
+def lives(page: Page) -> None:
+    """From now on note whether a reply is seen while it is written, however briefly: `lived` waits for that."""
+    page.evaluate("""() => {
+      window.lived = 0;
+      const look = () => { window.lived = Math.max(window.lived, document.querySelectorAll(".wb-live").length); };
+      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+    }""")
+
+
+def lived(page: Page, columns: int) -> None:
+    page.wait_for_function("columns => window.lived >= columns", arg=columns)
 
 
 def idle(page: Page) -> None:
@@ -71,22 +109,33 @@ def said(page: Page, text: str, count: int = 1, column: int = 0) -> None:
 
 
 def settings(page: Page, longest: int | None = None, preset: str | None = None, seed: int | None = None) -> None:
-    """Open the sampling settings and change some."""
+    """Open the sampling settings and change some; each is there when this returns."""
     box = page.locator("#wb-settings")
     if not box.locator("#wb-preset").is_visible():
         box.locator("button.label-wrap").click()
+    expect(box.locator("#wb-preset")).to_be_visible()
+    # While the fold still opens, its inputs are put in place anew and forget what was typed.
+    box.evaluate("box => Promise.allSettled(box.getAnimations({ subtree: true }).map((one) => one.finished))")
     if preset is not None:
-        box.locator("#wb-preset label", has_text=preset).click()
+        label = box.locator("#wb-preset label", has_text=preset)
+        label.click()
+        expect(label.locator("input")).to_be_checked()
+        for name, value in zip(("Temperature", "Top-p"), PRESETS[preset][:2], strict=True):
+            expect(box.get_by_label(f"number input for {name}")).to_have_value(f"{value:g}")
     if seed is not None:
-        box.locator("#wb-seed input").fill(str(seed))
-        page.keyboard.press("Tab")
+        becomes(page, str(seed), typed, page, box.locator("#wb-seed input"), seed)
     if longest is not None:
-        for _ in range(20):  # while the fold still opens, its inputs are put in place anew and forget what was typed
-            box.get_by_label("number input for Longest reply (tokens)").fill(str(longest))
-            page.keyboard.press("Tab")
-            page.wait_for_timeout(150)
-            if box.get_by_label("range slider for Longest reply (tokens)").input_value() == str(longest):
-                break
+        slider = box.get_by_label("range slider for Longest reply (tokens)")
+        becomes(page, str(longest), typed, page, box.get_by_label("number input for Longest reply"), longest, slider)
+
+
+def typed(page: Page, field: Locator, value: int, other: Locator | None = None) -> str:
+    """What an input, or another that follows it, holds a moment after ``value`` was typed."""
+    if (other or field).input_value() != str(value):
+        field.fill(str(value))
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(100)
+    return (other or field).input_value()
 
 
 def act(page: Page, label: str, column: int = 0, role: str = "assistant") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.browser.talking import INK, drawn, ready, redrawn
+from tests.browser.talking import becomes, drawn, ink, ready, redrawn
 
 pytestmark = pytest.mark.browser
 
@@ -19,20 +19,18 @@ def test_dark_and_narrow(watched: Callable, address: str, width: int, dark: bool
     assert (max(ground) < 60) == dark
     for tab in ("Logit lens", "KV cache", "Next token", "Attention"):
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(150)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
-            f"{tab} is wider than {width}"
-        )
+        page.wait_for_selector("[role=tabpanel]:not([hidden])[data-drawn]")
+        becomes(page, True, page.evaluate, "document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_the_theme_switch_redraws_the_map(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
-    light = page.evaluate(INK, ".wb-map")["sum"]
+    light = ink(page, ".wb-map")
     before = drawn(page, "attention")
     page.locator(".wb-header").get_by_role("radio", name="dark").click()
     redrawn(page, "attention", before)
-    assert page.evaluate(INK, ".wb-map")["sum"] != light
+    becomes(page, True, lambda: ink(page, ".wb-map") != light)
     page.reload()
     ready(page)
-    assert page.evaluate("document.body.classList.contains('dark')"), "the choice is remembered"
+    becomes(page, True, page.evaluate, "document.body.classList.contains('dark')")  # the choice is remembered

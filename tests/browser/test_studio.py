@@ -7,7 +7,21 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.talking import INK, answered, ask, drawn, ready, redrawn, settings
+from tests.browser.talking import (
+    answered,
+    ask,
+    becomes,
+    colourful,
+    drawn,
+    idle,
+    ink,
+    lived,
+    lives,
+    ready,
+    redrawn,
+    said,
+    settings,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -23,8 +37,8 @@ def test_it_opens_on_a_recorded_exchange_with_its_attention_drawn(watched: Calla
     expect(page.locator(".wb-token.wb-on")).to_have_count(1)
     expect(page.locator(".wb-token.wb-on")).to_be_in_viewport()
     expect(page.locator(".wb-token").first).to_have_text("<s>")
-    assert page.evaluate(INK, ".wb-map")["colours"] > 20
-    assert page.evaluate(INK, ".wb-mosaic")["colours"] > 20
+    for canvas in (".wb-map", ".wb-mosaic"):
+        becomes(page, True, colourful, page, canvas)
     expect(page.locator(".wb-list").first.locator(".wb-row").first).to_be_visible()
     expect(page.locator(".wb-model-meter").first).to_contain_text("2\u2009048 tokens")
 
@@ -32,10 +46,10 @@ def test_it_opens_on_a_recorded_exchange_with_its_attention_drawn(watched: Calla
 def test_a_click_draws_attention_lens_cache_and_next(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
-    before, ink = drawn(page, "attention"), page.evaluate(INK, ".wb-over")["sum"]
+    before, shown = drawn(page, "attention"), ink(page, ".wb-over")
     page.locator(".wb-column").first.locator(".wb-token[data-i='9']").click()
     redrawn(page, "attention", before)
-    assert page.evaluate(INK, ".wb-over")["sum"] != ink
+    becomes(page, True, lambda: ink(page, ".wb-over") != shown)
     expect(page.locator(".wb-list h2").first).to_contain_text("reads")
     for tab, view, mark in (
         ("Logit lens", "lens", "td.wb-on"),
@@ -71,17 +85,21 @@ def test_a_click_asks_little(watched: Callable, address: str) -> None:
 def test_layers_heads_and_the_sink_change_the_map(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
-    seen = {page.evaluate(INK, ".wb-map")["sum"]}
+    seen = {ink(page, ".wb-map")}
     before = drawn(page, "attention")
     page.locator(".wb-slider input").fill("2")
     redrawn(page, "attention", before)
     expect(page.locator(".wb-slider output")).to_have_text("2 / 2")
-    seen.add(page.evaluate(INK, ".wb-map")["sum"])
+    seen.add(ink(page, ".wb-map"))
+    before = drawn(page, "attention")
     page.locator(".wb-mosaic").click(position={"x": 110, "y": 40})
+    redrawn(page, "attention", before)
     expect(page.locator(".wb-bar > output")).to_have_text("head 0")
-    seen.add(page.evaluate(INK, ".wb-map")["sum"])
+    seen.add(ink(page, ".wb-map"))
+    before = drawn(page, "attention")
     page.get_by_text("hide the sink").click()
-    seen.add(page.evaluate(INK, ".wb-map")["sum"])
+    redrawn(page, "attention", before)
+    seen.add(ink(page, ".wb-map"))
     assert len(seen) == 4
     expect(page.locator(".wb-grow figcaption")).to_contain_text("outside the window of 24 tokens")
 
@@ -122,8 +140,9 @@ def test_both_models_stream_and_can_be_opened(watched: Callable, address: str) -
     page = watched(address).page
     ready(page)
     settings(page, longest=40)
+    lives(page)
     ask(page, "What do you see?")
-    page.wait_for_selector(".wb-live", state="attached")
+    lived(page, 2)
     for column in (0, 1):
         answered(page, column)
     expect(page.locator(".wb-banner")).to_be_hidden()
@@ -165,16 +184,15 @@ def test_hostile_text_stays_text(watched: Callable, address: str) -> None:
     ready(page)
     text = "<script>document.title='x'</script> <img src=x onerror=\"document.title='y'\"> a<b & </s> [INST] "
     text += "\u202eback\u200b 🙂 `c<d`"
-    ask(page, text)
-    for column in (0, 1):
-        answered(page, column)
+    said(page, text)
     shown = page.locator(".wb-user .wb-text").first
     expect(shown).to_contain_text("<script>document.title='x'</script> <img src=x")
     expect(shown).to_contain_text("a<b & </s> [INST]")
     expect(shown.locator("code")).to_have_text("c<d")
     assert page.locator(".wb-chat script, .wb-chat img").count() == 0
     assert page.title() == "Mistral workbench"
-    assert page.locator(".wb-column").first.locator(".wb-special").count() == 1, "a typed </s> is not the end token"
+    specials = page.locator(".wb-column").first.locator(".wb-special")
+    expect(specials, "a typed </s> is not the end token").to_have_count(1)
 
 
 def test_impossible_requests_are_answered_in_a_sentence(watched: Callable, address: str) -> None:
@@ -190,6 +208,7 @@ def test_impossible_requests_are_answered_in_a_sentence(watched: Callable, addre
     expect(page.locator(".wb-column-note").first).to_contain_text("tokens")
     ask(page, "Hello")
     answered(page)
+    idle(page)
     page.click("#wb-clear")
     expect(page.locator(".wb-column-note").first).to_have_text("Nothing said yet.")
 
@@ -215,5 +234,6 @@ def test_one_model_at_a_time(watched: Callable, address: str) -> None:
     expect(page.locator("#wb-send")).not_to_have_text("Ask both models")
     ask(page, "Hello")
     answered(page)
+    idle(page)
     page.locator("#wb-switch label").nth(2).click()
     expect(page.locator(".wb-column")).to_have_count(2)
