@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.texts import awkward_text, texts
 from workbench.chat import Conversation, EncodedPrompt, Message, encode, encode_conversation, encode_text
+from workbench.chat.encoding import count_tokens
 from workbench.errors import PromptError
 from workbench.models import Tokenizer, load_tokenizer, v1_tokenizer
 
@@ -301,3 +302,14 @@ def test_a_checkpoint_folder_without_template_uses_the_reference(tiny_checkpoint
     folder: Path = tiny_checkpoint(window=16)
     chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "    x"}]
     assert list(encode(load_tokenizer(folder), chat).ids) == reference(chat)
+
+
+def test_tokens_are_counted_as_they_are_encoded(chatml: Tokenizer) -> None:
+    rng = random.Random(4)
+    for tokenizer in (v1_tokenizer(), chatml):
+        for _ in range(60):
+            said = awkward_text(rng) or "?"
+            for prompt in (said, [{"role": "user", "content": said}]):
+                assert count_tokens(tokenizer, prompt) == len(encode(tokenizer, prompt).ids)
+    with pytest.raises(PromptError, match="empty"):
+        count_tokens(v1_tokenizer(), "")

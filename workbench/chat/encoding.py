@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from workbench.chat.conversation import Conversation, Message
-from workbench.chat.prompt import EncodedPrompt, Part, PromptBuilder
+from workbench.chat.prompt import EncodedPrompt, Part, PromptBuilder, TokenCount
 from workbench.errors import PromptError
 from workbench.models import Tokenizer
 from workbench.models.checkpoint import first_line
@@ -86,6 +86,17 @@ def encode_conversation(
     return replace(encode_messages(tokenizer, made), source=source)
 
 
+def count_tokens(tokenizer: Tokenizer, prompt: str | list[dict[str, str]]) -> int:
+    """How many tokens `encode` makes of a text or of a conversation's messages; a third of its time in v1's format."""
+    if isinstance(prompt, str) and prompt:
+        return (tokenizer.bos_id is not None) + len(tokenizer.encode(prompt))
+    if isinstance(prompt, str) or not uses_reference_format(tokenizer):
+        return len(encode(tokenizer, prompt).ids)
+    count = TokenCount(tokenizer)
+    _write_reference(tokenizer, [Message.of(value) for value in prompt], count)
+    return count.tokens
+
+
 def uses_reference_format(tokenizer: Tokenizer) -> bool:
     """Whether conversations are encoded as v1's reference does: v1 ids, and no template of a format of its own.
 
@@ -107,6 +118,11 @@ def _encode_reference(tokenizer: Tokenizer, messages: list[Message]) -> EncodedP
             raise PromptError(f"Message {place}, an answer, has no text", remedy="Leave it out or write it")
 
     builder = PromptBuilder(tokenizer)
+    _write_reference(tokenizer, messages, builder)
+    return builder.finish()
+
+
+def _write_reference(tokenizer: Tokenizer, messages: list[Message], builder: PromptBuilder | TokenCount) -> None:
     builder.special(tokenizer.bos_id, -1)
     system = _joined(messages, [place for place, message in enumerate(messages) if message.role == "system"])
     if system:
@@ -120,7 +136,6 @@ def _encode_reference(tokenizer: Tokenizer, messages: list[Message]) -> EncodedP
         else:
             builder.texts(parts)
             builder.special(tokenizer.eos_id, last)
-    return builder.finish()
 
 
 def _turns(messages: list[Message]) -> list[tuple[str, list[int]]]:

@@ -117,6 +117,21 @@ class PromptBuilder:
         self._messages.append(message)
 
 
+class TokenCount:
+    """A `PromptBuilder` that only counts: no roles, no places."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.tokens = 0
+
+    def special(self, index: int | None, message: int) -> None:
+        self.tokens += index is not None
+
+    def texts(self, parts: list[Part]) -> None:
+        text = "".join(part.text for part in parts)
+        self.tokens += len(self._tokenizer.encode(text)) if text else 0
+
+
 def _owners(parts: list[Part]) -> list[Part]:
     """The part that each character of the joined text belongs to."""
     return [part for part in parts for _ in part.text]

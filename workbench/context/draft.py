@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workbench.chat.encoding import encode
+from workbench.chat.encoding import count_tokens, encode
 from workbench.chat.prompt import EncodedPrompt
 from workbench.errors import ContextLengthError
 from workbench.models import Tokenizer
@@ -71,26 +71,30 @@ def fit(tokenizer: Tokenizer, draft: Draft, tokens: int, form: str) -> Fitted:
     head, needles and tail alone are longer, or when the filler ends before.
     """
 
-    def made(count: int, pad: str = "") -> tuple[EncodedPrompt, str, list[tuple[int, int]]]:
-        text, spans = draft.compose(count, pad, form == "plain")
-        return encode(tokenizer, text if form == "plain" else [{"role": "user", "content": text}]), text, spans
+    def put(text: str) -> str | list[dict[str, str]]:
+        return text if form == "plain" else [{"role": "user", "content": text}]
 
-    bare = len(made(0)[0].ids)
+    def size(count: int, pad: str = "") -> int:
+        return count_tokens(tokenizer, put(draft.compose(count, pad, form == "plain")[0]))
+
+    bare = size(0)
     if bare > tokens:
         raise ContextLengthError(
             f"The question alone has {bare} tokens",
             expected=f"at most {tokens} here",
             remedy="Ask for a longer context",
         )
-    count = _most(lambda n: len(made(n)[0].ids), lambda n: len(draft.units(n)), bare, tokens)
+    count = _most(size, lambda n: len(draft.units(n)), bare, tokens)
     for fewer in range(3):
-        missing = tokens - len(made(max(0, count - fewer))[0].ids)
-        words = missing
+        units = max(0, count - fewer)
+        words = tokens - size(units)
         for _ in range(_TRIES):
-            prompt, text, spans = made(max(0, count - fewer), _pad(words))
-            if len(prompt.ids) == tokens:
+            missing = tokens - size(units, _pad(words))
+            if not missing:
+                text, spans = draft.compose(units, _pad(words), form == "plain")
+                prompt = encode(tokenizer, put(text))
                 return prompt, _places(prompt, text, spans)
-            words += tokens - len(prompt.ids)
+            words += missing
             if words < 0:
                 break
     raise ContextLengthError(
