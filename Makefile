@@ -11,13 +11,17 @@ ARGS    ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help app test lint format setup lock clean
+.PHONY: help app lab test lint format setup lock clean
 
 help:  ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 app: $(READY)  ## install what is missing and open the page on the embedded twins
 	$(BIN)/workbench app $(ARGS)
+
+# Its own settings stay as they are; only the question for news is off, which would ask another host.
+lab: $(READY)  ## install what is missing and open JupyterLab with the notebooks
+	$(BIN)/jupyter lab notebooks/01_first_look.ipynb --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
 
 # One pytest process group, so that its summary is the last line. Browser and kernel tests are grouped into one worker each
 # (conftest.py); one thread a worker, or two workers on two cores fight.

@@ -24,7 +24,7 @@ OURS = ("wb-", "workbench", "widget", "anywidget", "Uncaught", "Failed to load",
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
-    shutil.copy(Path(__file__).resolve().parents[2] / "notebooks" / NOTEBOOK, folder)
+    shutil.copy(Path(__file__).parent / "notebooks" / NOTEBOOK, folder)
     with jupyterlab(folder) as running:
         yield running
 

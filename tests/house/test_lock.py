@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,5 +57,19 @@ def test_what_is_imported_is_asked_for() -> None:
     assert not unknown, "\n" + "\n".join(unknown)
 
 
-def test_conda_installs_the_same_lock() -> None:
-    assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()
+def test_conda_delegates_to_pyproject_in_the_locked_versions() -> None:
+    """environment.yml names Python and pip, and no package a second time."""
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    asked = [
+        line.strip().removeprefix("- ") for line in text.partition("dependencies:")[2].splitlines() if line.strip()
+    ]
+    python, *pip = asked
+    assert pip == ["pip", "pip:", "-c requirements.lock", "-e .[apps,notebooks]"]
+    assert Requirement(python.replace("=", "==")).specifier.contains("3.11")
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python.partition("=")[2])
+    assert {"apps", "notebooks"} <= set(EXTRAS)
+
+
+def test_the_lab_opens_a_notebook_that_is_there() -> None:
+    line = next(one for one in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "jupyter lab" in one)
+    assert (ROOT / next(word for word in line.split() if word.endswith(".ipynb"))).is_file()
