@@ -3,6 +3,7 @@
 // runs: [{run, model, title, tone}] ; source.open(run) -> {attention, lens, cache, next, tokens}; source.layer(run, layer),
 // source.row(run, token, layer), source.lens(run, token), source.next(run, token) as the views describe them;
 // source.difference(run, other, {part: "open" | "layer" | "next", ...}) as difference.py says. options.measure(pair): see differencenext.js.
+// options.hint: what to say over the tabs, "" for nothing.
 
 import { make, choice } from "./dom.js";
 import { visible, whole } from "./data.js";
@@ -31,7 +32,8 @@ export function draw(element, runs, options = {}) {
   const where = make("div", { class: "wb-where", "aria-live": "polite" });
   const switcher = make("div", { class: "wb-models" });
   const tabs = make("div", { class: "wb-tabs", role: "tablist", "aria-label": "Views of the selected token" });
-  const hint = make("p", { class: "wb-hint", text: HINT });
+  const idle = options.hint ?? HINT;
+  const hint = make("p", { class: "wb-hint", text: idle });
   const parting = make("div", { "aria-live": "polite" });
   element.classList.add("wb", "wb-inspector");
   const buttons = new Map();
@@ -165,7 +167,7 @@ export function draw(element, runs, options = {}) {
     if (!opened || subject !== wanted()) {
       const found = await (both ? source.difference(both[0], both[1], { part: "open" }) : source.open(merged.run));
       if (mine !== ticket) return;
-      hint.textContent = found.error || HINT;
+      hint.textContent = found.error || idle;
       if (found.error) {
         selection.difference = false;
         drawSwitch();

@@ -10,13 +10,38 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     from workbench.comparison import Comparison
     from workbench.inspection import Inspection
-    from workbench.widgets.inspector import Inspector
+    from workbench.widgets.inspector import (
+        AttentionView,
+        CacheView,
+        DifferenceView,
+        Inspector,
+        LensView,
+        NextTokenView,
+    )
     from workbench.widgets.links import Link, link
+    from workbench.widgets.strip import TokenStrip
 
-_HOMES = {"Inspector": "inspector", "Link": "links", "link": "links"}
+_VIEWS = ("AttentionView", "CacheView", "DifferenceView", "Inspector", "LensView", "NextTokenView")
+_HOMES = dict.fromkeys(_VIEWS, "inspector") | {"Link": "links", "TokenStrip": "strip", "link": "links"} | {
+    "Chat": "chat", "Switchboard": "switchboard", "RetrievalGrid": "grid",
+}  # fmt: skip
 _NEEDED = ("anywidget", "ipywidgets", "traitlets")
 
-__all__ = ["Inspector", "Link", "link", "widget"]
+__all__ = [
+    "AttentionView",
+    "CacheView",
+    "Chat",
+    "DifferenceView",
+    "Inspector",
+    "LensView",
+    "Link",
+    "NextTokenView",
+    "RetrievalGrid",
+    "Switchboard",
+    "TokenStrip",
+    "link",
+    "widget",
+]
 
 
 def widget(found: Inspection | Comparison, **selection: Any) -> Inspector:

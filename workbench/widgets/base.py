@@ -18,7 +18,7 @@ from workbench.views import bundle
 
 FOLDER = Path(__file__).parent
 WITHOUT = "Run this cell in JupyterLab to look inside."
-HOSTS = ("source", "widget")
+HOSTS = ("source", "widget", "strip", "livestrip", "chatbox", "gridbox")
 """The modules of this folder that draw widgets, in order of their imports; no name may be one of `views.bundle`'s."""
 
 
@@ -43,8 +43,8 @@ class View(anywidget.AnyWidget):
 
     DRAWN_BY: ClassVar[str] = ""
 
-    _esm = FOLDER / "loader.js"
-    _css = FOLDER / "widget.css"
+    _esm: Any = FOLDER / "loader.js"
+    _css: Any = FOLDER / "widget.css"
 
     host = traitlets.Unicode().tag(sync=True)  # the module that draws it
     key = traitlets.Unicode().tag(sync=True)  # its own id: the page asks the widget manager whether the kernel is there

@@ -99,9 +99,11 @@ function fitted(model, other) {
   if (!run) return now;
   const found = { ...now, run: run.name };
   for (const [part, size] of [["token", run.tokens], ["layer", run.layers]]) {
+    if (!(part in now)) continue;
     if (Number.isInteger(other[part]) && other[part] >= 0 && other[part] < size) found[part] = other[part];
     found[part] = Math.min(found[part], size - 1);
   }
+  if (!("head" in now)) return found;
   const has = (head) => head === null || run.heads.includes(head);
   if (other.head !== undefined && has(other.head)) found.head = other.head;
   return { ...found, head: has(found.head) ? found.head : null };

@@ -38,7 +38,7 @@ class RunView(View):
         parted = None if self._comparison is None else self._comparison.parting.chosen[0]
         first = checked(self._runs, selection, first_look(self._runs, None if parted is None else parted.position))
         super().__init__(**state)
-        self.set_trait("runs", [_shown(*run, tone) for run, tone in zip(self._runs.items(), "ab", strict=False)])
+        self.set_trait("runs", shown_runs(self._runs))
         self.selection = first
 
     def check_selection(self, wanted: Any) -> dict[str, Any]:
@@ -55,22 +55,7 @@ class RunView(View):
         """
         if not isinstance(request, dict) or request.get("kind") == "script":
             return super().answer(request)
-        kind = request.get("kind")
-        if kind == "difference":
-            if self._comparison is None:
-                raise CaptureError("one run has no difference", expected="the widget of a comparison")
-            first, second = self._runs
-            return answer_pair(self._comparison, first, second, request)
-        inspection = self._runs.get(str(request.get("run")))
-        if inspection is None:
-            raise CaptureError(f"this widget has no run {str(request.get('run'))[:40]!r}")
-        if kind != "page":
-            return answer(inspection, str(request["run"]), request)
-        answer(inspection, "", request | {"kind": "code"})  # the same bounds, the same sentences
-        head = request.get("head")
-        return panel_page(
-            inspection, str(request.get("panel")), request["token"], request.get("layer"), -1 if head is None else head
-        )
+        return answered(self._runs, self._comparison, request)
 
     def static(self) -> str:
         return str(self._found._repr_mimebundle_()["text/html"])
@@ -82,6 +67,31 @@ class RunView(View):
 def name_of(inspection: Inspection) -> str:
     """The last part of the model's name, which may be a folder."""
     return str(inspection.model["name"]).rstrip("/").rsplit("/", 1)[-1]
+
+
+def answered(runs: Mapping[str, Inspection], found: object, request: dict[str, Any]) -> dict[str, Any]:
+    """What `RunView.answer` gives of ``runs`` by their names; ``found`` is their comparison, where it is one."""
+    kind = request.get("kind")
+    if kind == "difference":
+        if not isinstance(found, Comparison):
+            raise CaptureError("one run has no difference", expected="the widget of a comparison")
+        first, second = runs
+        return answer_pair(found, first, second, request)
+    inspection = runs.get(str(request.get("run")))
+    if inspection is None:
+        raise CaptureError(f"this widget has no run {str(request.get('run'))[:40]!r}")
+    if kind != "page":
+        return answer(inspection, str(request["run"]), request)
+    answer(inspection, "", request | {"kind": "code"})  # the same bounds, the same sentences
+    head = request.get("head")
+    return panel_page(
+        inspection, str(request.get("panel")), request["token"], request.get("layer"), -1 if head is None else head
+    )
+
+
+def shown_runs(runs: Mapping[str, Inspection]) -> list[dict[str, Any]]:
+    """The trait ``runs`` of a widget of ``runs`` by their names."""
+    return [_shown(*run, tone) for run, tone in zip(runs.items(), "ab", strict=False)]
 
 
 def _shown(name: str, inspection: Inspection, tone: str) -> dict[str, Any]:

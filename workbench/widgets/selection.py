@@ -42,8 +42,8 @@ def checked(runs: Mapping[str, Inspection], wanted: Any, now: Mapping[str, Any])
     if not isinstance(found["run"], str) or found["run"] not in runs:
         raise CaptureError(f"this widget has no run {str(found['run'])[:40]!r}", expected=" or ".join(map(repr, runs)))
     inspection = runs[found["run"]]
-    found["token"] = _place(found["token"], len(inspection.ids), "token")
-    found["layer"] = _place(found["layer"], int(inspection.model["layers"]), "layer")
+    found["token"] = placed(found["token"], len(inspection.ids), "token")
+    found["layer"] = placed(found["layer"], int(inspection.model["layers"]), "layer")
     heads = heads_of(inspection)
     if found["head"] is not None and (isinstance(found["head"], bool) or found["head"] not in heads):
         raise CaptureError(
@@ -53,7 +53,8 @@ def checked(runs: Mapping[str, Inspection], wanted: Any, now: Mapping[str, Any])
     return {name: found[name] for name in PARTS}
 
 
-def _place(value: Any, size: int, name: str) -> int:
+def placed(value: Any, size: int, name: str) -> int:
+    """``value`` as a place among ``size``; negative ones count from the end. CaptureError where there is none."""
     if not isinstance(value, int) or isinstance(value, bool) or not -size <= value < size:
         raise CaptureError(f"{name} {str(value)[:40]} does not exist in this run", expected=f"0 to {size - 1}")
     return value % size
@@ -69,9 +70,13 @@ def fitted(runs: Iterable[Mapping[str, Any]], other: Mapping[str, Any], now: Map
     name = other["run"] if other.get("run") in known else now["run"]
     run, found = known[name], {**now, "run": name}
     for part, size in (("token", run["tokens"]), ("layer", run["layers"])):
+        if part not in now:
+            continue
         if isinstance(value := other.get(part), int) and 0 <= value < size:
             found[part] = value
         found[part] = min(found[part], size - 1)
+    if "head" not in now:
+        return found
     heads = [None, *run["heads"]]
     wanted = other["head"] if other.get("head", -1) in heads else found["head"]
     return found | {"head": wanted if wanted in heads else None}

@@ -1,7 +1,7 @@
 // The views in a notebook: token strips over the inspector, data from the kernel as the views ask for it, and the selection in step
-// with Python. model: runs [{name, tone, summary, heads}], selection {run: name, token, layer, head: its place in the model or null},
-// tab, difference. ask(request) resolves to a payload or {error: sentence} (runview.py); spread(selection)
-// tells linked widgets.
+// with Python. model: runs [{name, tone, summary, tokens, layers, heads}], selection {run: name, token, layer, head: its place in the model or null},
+// tab, difference, parts: "tokens" (the strips) and "tabs" (all four views, not `tab` alone). ask(request) resolves to a payload or
+// {error: sentence} (runview.py); spread(selection) tells linked widgets.
 
 import { make } from "./dom.js";
 import { counterpart, opposite } from "./alignment.js";
@@ -18,6 +18,7 @@ export function start(model, element, ask, spread) {
   const byId = (id) => runs.find((run) => run.run === id);
   const byName = (name) => runs.find((run) => run.name === name);
   const two = runs.length === 2;
+  const parts = model.get("parts");
   const source = sourceOf(ask, (id) => byId(id).name, two);
   const strips = new Map();
   let pair = null; // how the tokens of the two runs belong together
@@ -72,12 +73,13 @@ export function start(model, element, ask, spread) {
     inspector.select(wanted);
   }
 
-  const bar = two ? modeBar("probability", (mode) => { for (const strip of strips.values()) strip.colour(mode); }) : null;
+  const bar = two && parts.includes("tokens") ? modeBar("probability", (mode) => { for (const strip of strips.values()) strip.colour(mode); }) : null;
   const columns = make("div", { class: `wb-look-runs${two ? " wb-look-two" : ""}` });
   const box = make("div", { class: "wb-look-inside" });
-  element.replaceChildren(make("div", { class: "wb wb-look-card" }, bar, columns, box));
+  const card = make("div", { class: `wb wb-look-card${parts.includes("tabs") ? "" : " wb-look-one"}` }, bar, parts.includes("tokens") ? columns : null, box);
+  element.replaceChildren(card);
 
-  for (const run of runs) {
+  for (const run of parts.includes("tokens") ? runs : []) {
     const place = make("div");
     columns.append(make("section", { "aria-label": run.name },
       make("p", { class: "wb-look-head" }, make("span", { class: `wb-badge wb-tone-${run.tone}`, text: run.name }), make("span", { class: "wb-caption", text: run.summary })),
@@ -94,6 +96,7 @@ export function start(model, element, ask, spread) {
     source,
     selection: read(),
     tab: model.get("tab"),
+    hint: parts.includes("tokens") ? undefined : "",
     select: tell,
     preferred: (run, selection) => (pair ? counterpart(pair, run, selection) : selection.token),
     turned: (tab) => {
@@ -107,6 +110,23 @@ export function start(model, element, ask, spread) {
       pair = found;
       mark(inspector.selection);
     });
+  }
+
+  /** Where there is no strip to walk along, the card takes the arrow keys: left and right a token, up and down a layer. */
+  function step(event) {
+    const { run, token, layer } = inspector.selection;
+    const { tokens, layers } = byId(run);
+    const to = { ArrowLeft: ["token", token - 1], ArrowRight: ["token", token + 1], Home: ["token", 0], End: ["token", tokens - 1], ArrowUp: ["layer", layer + 1], ArrowDown: ["layer", layer - 1] }[event.key];
+    if (event.target !== card || !to) return;
+    event.preventDefault();
+    const [part, value] = to;
+    if (value >= 0 && value < (part === "token" ? tokens : layers)) pick({ [part]: value });
+  }
+  if (!parts.includes("tokens")) {
+    card.tabIndex = 0;
+    card.setAttribute("role", "group");
+    card.setAttribute("aria-label", `${runs.map((run) => run.name).join(" and ")}; arrow keys: left and right a token, up and down a layer`);
+    card.addEventListener("keydown", step);
   }
 
   const turn = () => { if (model.get("tab") !== inspector.tab) inspector.turn(model.get("tab")); };
