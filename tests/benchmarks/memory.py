@@ -1,4 +1,4 @@
-"""Peak memory of capture at any length, each run in a process of its own.
+"""Peak memory of capture at any length, each run in a process of its own, forked from one that has only imported.
 
     python tests/benchmarks/memory.py --lengths 4096 8192 16384 32768 --rounds 3
 
@@ -9,11 +9,10 @@ time; everything is `EVERYTHING`. Prints Markdown, checks nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,30 +45,30 @@ def memory_table(options: argparse.Namespace) -> None:
 
 
 def _peak_of(kind: str, folder: str, tokens: int) -> dict[str, float]:
-    """What `peak` prints in a process of its own."""
-    command = [sys.executable, __file__, "--kind", kind, "--folder", folder, "--lengths", str(tokens)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return dict(json.loads(output.splitlines()[-1]))
+    """What `peak` gives in a process of its own."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["transformers.models.mistral.modeling_mistral", "workbench.report"])
+    with ProcessPoolExecutor(1, context) as one:
+        return one.submit(peak, kind, folder, tokens).result()
 
 
 def _median(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
-def peak(options: argparse.Namespace) -> None:
-    """One run in this process; prints its peak in MB as JSON."""
-    tokens = options.lengths[0]
+def peak(kind: str, folder: str, tokens: int) -> dict[str, float]:
+    """One run in this process: its peak in MB, and what was foretold."""
     results, foretold = 0.0, None
-    if options.kind == "plain":
-        module = AutoModelForCausalLM.from_pretrained(options.folder, attn_implementation="sdpa", dtype=torch.float32)
+    if kind == "plain":
+        module = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32)
         ids = [1, *torch.randint(300, 31000, (tokens - 1,), generator=torch.Generator().manual_seed(0)).tolist()]
         work: Callable[[], Any] = plain_forward(module, ids)
         plain_forward(module, ids[:64])()
     else:
-        model = wb.load(options.folder)
+        model = wb.load(folder)
         prompt = prompt_of(model, tokens)
         model.inspect(prompt_of(model, 64), EVERYTHING)  # what is set up once is no cost of a prompt
-        capture = wb.Capture.nothing() if options.kind == "idle" else EVERYTHING
+        capture = wb.Capture.nothing() if kind == "idle" else EVERYTHING
         foretold = capture.estimate(model, tokens)
         work = lambda: model.inspect(prompt, capture)  # noqa: E731
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again here
@@ -80,7 +79,7 @@ def peak(options: argparse.Namespace) -> None:
     said = (
         {} if foretold is None else {"results predicted": foretold.total / 1e6, "peak predicted": foretold.peak / 1e6}
     )
-    print(json.dumps({"peak": _memory("VmHWM") - before, "results": results} | said))
+    return {"peak": _memory("VmHWM") - before, "results": results} | said
 
 
 def _memory(field: str) -> float:
@@ -95,10 +94,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--window", type=int)
     options.add_argument("--shape", choices=list(SHAPES), default="small")
-    options.add_argument("--folder", help=argparse.SUPPRESS)
-    options.add_argument("--kind", help=argparse.SUPPRESS)  # one run, in this process
-    wanted = options.parse_args()
-    (peak if wanted.kind else memory_table)(wanted)
+    memory_table(options.parse_args())
 
 
 if __name__ == "__main__":

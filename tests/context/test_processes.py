@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
+from tests.ports import free_port
 from workbench.context.grid import Grid
 from workbench.context.plan import Group, Plan
 from workbench.context.processes import Processes, together
@@ -36,12 +36,9 @@ def model(tiny_checkpoint: Callable[..., Path]) -> wb.Model:
 
 def started(model: wb.Model, folder: Path, *more: str) -> list[subprocess.Popen[str]]:
     """Two processes as a launcher starts them, which go on by themselves when the other dies."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "workbench.cli", "needle", "--model", model.name, "--lengths", "120,160",
                "--depths", "0,1", "--cases", "3", *more]  # fmt: skip
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     return [
         subprocess.Popen(
             [*command, "--out", str(folder)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
@@ -76,8 +73,8 @@ def test_two_processes_find_what_one_does(model: wb.Model, alone: pd.DataFrame, 
 
 def test_one_is_killed_and_the_first_completes(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:
     first, second = started(model, tmp_path, "--patience", "2")
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob("sign-*-1.json")) and time.monotonic() < until:
+    while not list(tmp_path.glob("sign-*-1.json")):
+        assert [first.poll(), second.poll()] == [None, None]
         time.sleep(0.01)
     os.kill(second.pid, signal.SIGKILL)
     told = first.communicate(timeout=120)
