@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -120,9 +122,21 @@ def start(
                 over()
 
     workers = [threading.Thread(target=work, args=(one,), name="workbench chat", daemon=True) for one in writings]
-    for worker in workers:
+    for one, worker in zip(writings, workers, strict=True):
+        _under_way[worker] = one
         worker.start()
     return workers
+
+
+_under_way: weakref.WeakKeyDictionary[threading.Thread, Writing] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _leave() -> None:
+    """A program that ends while a model writes ends it first: a thread cannot be cut off inside torch."""
+    for worker, one in list(_under_way.items()):
+        one.stop.set()
+        worker.join(10)
 
 
 def capture_for(model: Model, tokens: int, settings: Settings) -> Capture:
