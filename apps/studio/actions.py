@@ -12,7 +12,7 @@ from apps.studio.session import BusyError, Column, Session
 from apps.studio.shelf import Shelf
 from apps.studio.showing import select_reply, show_reply
 from apps.studio.studio import Studio
-from apps.studio.switching import switches_of
+from apps.studio.switching import OWN, cache_of, switches_of
 from apps.studio.talk import Talk
 from workbench.errors import WorkbenchError
 
@@ -108,7 +108,8 @@ def _thread(studio: Studio, session: Session, request: Request) -> None:
 
 def _switch(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
     column = _column(session, request)
-    column.switches = switches_of(studio.shelf.get(column.model), request.get("window"), request.get("theta"))
+    switches = switches_of(studio.shelf.get(column.model), request.get("window"), request.get("theta"))
+    column.switches, column.cache = switches, cache_of(request.get("cache", OWN))
     return {"say": "The switches hold from the next reply on." if len(column.talk) else ""}
 
 

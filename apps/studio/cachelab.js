@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { bytes, percent, whole } from "./data.js";
+import { keptText } from "./keptmap.js";
 import { modelSelect } from "./modelchoice.js";
 import { field, heading, sheet, takeaway } from "./sheet.js";
 import { runner } from "./job.js";
@@ -84,56 +85,33 @@ function draw(host, found) {
     make("details", { class: "wb-own" }, make("summary", { text: "code" }), make("pre", { class: "wb-plain-code", text: found.code })));
 }
 
-const read = (piece) => (piece === "<0x0A>" ? "\n" : piece.replaceAll("▁", " "));
-
 /** The prompt's own tokens, marked by whether the chosen policy kept them in the chosen layer. */
 function map(host, found) {
   const option = ([value, text]) => make("option", { value, text });
   const prompt = make("select", {}, ...found.prompts.map((one, i) => option([i, one.title])));
   const policy = make("select", {});
-  const layer = make("select", {});
-  const body = make("p", { class: "wb-kept-text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Tokens kept" });
-  const caption = make("p", { class: "wb-caption", role: "status" });
+  const text = keptText(false);
 
   function choices() {
-    const one = found.prompts[prompt.value];
-    const [policies, layers] = [Object.keys(one.kept), Object.values(one.kept)[0].length];
+    const policies = Object.keys(found.prompts[prompt.value].kept);
     const before = policy.value;
     policy.replaceChildren(...policies.map((name) => option([name, name])));
     policy.value = policies.includes(before) ? before : policies.find((name) => /^snapkv/.test(name)) || policies.at(-1);
-    const at = layer.value || "all";
-    layer.replaceChildren(option(["all", "all layers"]), ...Array.from({ length: layers }, (_, i) => option([String(i), `layer ${i}`])));
-    layer.value = at;
     show();
   }
 
   function show() {
     const one = found.prompts[prompt.value];
     const strings = one.kept[policy.value];
-    const chosen = layer.value === "all" ? strings : [strings[Number(layer.value)]];
-    const most = one.heads * chosen.length;
-    const counts = one.pieces.map((_, i) => chosen.reduce((sum, string) => sum + parseInt(string[i] || "0", 36), 0));
-    const state = (n) => (n === 0 ? "none" : n === most ? "all" : "some");
-    const parts = [];
-    for (let i = 0; i < counts.length;) {
-      let end = i + 1;
-      while (end < counts.length && state(counts[end]) === state(counts[i])) end += 1;
-      const words = one.pieces.slice(i, end).map(read).join("");
-      const mean = counts.slice(i, end).reduce((a, b) => a + b, 0) / (end - i);
-      const tag = { none: "s", some: "span", all: "mark" }[state(counts[i])];
-      parts.push(make(tag, { class: `wb-kept-${state(counts[i])}`, title: `tokens ${i} to ${end - 1}: kept by ${number(mean, 1)} of ${most} heads`, text: words }));
-      i = end;
-    }
-    body.replaceChildren(...parts);
-    const tally = (name) => whole(counts.filter((n) => state(n) === name).length);
-    caption.textContent = `${policy.value}, ${layer.selectedOptions[0].textContent}, ${whole(counts.length)} tokens: ${tally("all")} kept by every key-value head, ${tally("some")} by some, ${tally("none")} by none.`;
+    const digits = strings.map((string) => Array.from(string, (digit) => parseInt(digit, 36)));
+    const counts = (layer) => (layer === null ? one.pieces.map((_, i) => digits.reduce((sum, row) => sum + (row[i] || 0), 0)) : digits[layer]);
+    text.set({ name: policy.value, pieces: one.pieces, length: one.pieces.length, layers: strings.length, heads: one.heads, counts });
   }
 
   prompt.addEventListener("change", choices);
-  for (const one of [policy, layer]) one.addEventListener("change", show);
+  policy.addEventListener("change", show);
   choices();
   host.replaceChildren(
     heading("Which tokens stayed"),
-    make("div", { class: "wb-fields" }, field("Prompt", prompt), field("Policy", policy), field("Layer", layer)), caption,
-    make("p", { class: "wb-kept-key" }, make("mark", { class: "wb-kept-all", text: "kept by every head" }), " ", make("span", { class: "wb-kept-some", text: "by some" }), " ", make("s", { class: "wb-kept-none", text: "by none" })), body);
+    make("div", { class: "wb-fields" }, field("Prompt", prompt), field("Policy", policy), ...text.fields.map(([name, select]) => field(name, select))), text.element);
 }

@@ -16,7 +16,7 @@ from apps.studio.orders import Job, Order, prepare
 from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
-from apps.studio.showing import show_reply
+from apps.studio.showing import facts_of, show_reply
 from apps.studio.strip import Strip, line
 from apps.studio.talk import Reply
 from workbench.errors import WorkbenchError
@@ -49,12 +49,13 @@ class Made:
     moderated: str
 
 
-def capture_for(model: wb.Model, tokens: int, new_tokens: int) -> wb.Capture:
+def capture_for(model: wb.Model, tokens: int, new_tokens: int, policy: str = "") -> wb.Capture:
     """Everything a click can ask for, as far as time and memory allow.
 
     Attention: states, from which any row is exact later; else the rows of generated tokens; else only maps, of fewer
     blocks where there are many heads. Lens: all positions, or those of generated tokens and a coarse one of the whole
-    text when reading out all would keep the visitor waiting.
+    text when reading out all would keep the visitor waiting. Under a cache ``policy`` rows of all tokens stand for
+    states.
     """
     work = 2 * (model.layers + 1) * model.hidden * model.vocab_size  # of one position
     allowed = LENS_WORK_GPU if model.device.type == "cuda" else LENS_WORK_CPU
@@ -63,7 +64,7 @@ def capture_for(model: wb.Model, tokens: int, new_tokens: int) -> wb.Capture:
         lens = wb.LensCapture(blocks=64 if work * 64 * lens.per_block <= allowed else 0)
     pool = 256 if model.layers * model.heads <= 128 else 96
     choices = (
-        wb.AttentionCapture(rows=None, pool=pool, states=True),
+        wb.AttentionCapture(rows="all" if policy else None, pool=pool, states=not policy),
         wb.AttentionCapture(rows="last", pool=pool),
         wb.AttentionCapture(rows=None, pool=pool),
     )
@@ -157,8 +158,10 @@ def _write(
             sampling = replace(sampling, max_new_tokens=sampling.max_new_tokens + len(job.begin))
         asked = next((one.content for one in reversed(job.said.messages) if one.role == "user"), "")
         verdicts = [verdict(model, asked, "prompt", stop, prefixes)] if guards.moderate else []
-        capture = capture_for(model, len(prompt), sampling.max_new_tokens)
-        run = model.generate(prompt, sampling, capture, stop, begin=job.begin or None, reuse=prefixes)
+        cache = job.column.cache
+        capture = capture_for(model, len(prompt), sampling.max_new_tokens, cache)
+        given = job.begin or None
+        run = model.generate(prompt, sampling, capture, stop, begin=given, reuse=prefixes, cache=cache or None)
         for step in run:
             report("step", step)
         run.inspection  # noqa: B018  assembled here, in the worker, not while the page waits
@@ -212,7 +215,7 @@ def _finish(session: Session, column: Column, runs: RunStore, made: Made, again:
     session.keep()
     column.live, column.place, column.run = None, len(column.talk) - 1, kept
     column.strip = Strip.of(tokens.pack(inspection, column.run))
-    column.used, column.facts = len(inspection.ids), inspection.model
+    column.used, column.facts = len(inspection.ids), facts_of(inspection)
     column.note = sentence if empty else ""
     if column.model == session.shown[0] or session.selection.get("run") not in _open_runs(session):
         first = inspection.prompt_length if len(inspection.ids) > inspection.prompt_length else len(inspection.ids) - 1

@@ -32,18 +32,19 @@ class Guards:
         """What the model reads: the conversation, the safe prompt before it where that is on."""
         return with_safe_prompt(conversation.messages) if self.safe_prompt else conversation
 
-    def label(self, switches: dict[str, Any]) -> str:
-        """What differs from the model as it is, in words: "window 64 · safe prompt"."""
-        return labelled(switches, self.safe_prompt)
+    def label(self, switches: dict[str, Any], cache: str = "") -> str:
+        """What differs from the model as it is, in words: "window 64 · cache snapkv=25% · safe prompt"."""
+        return labelled(switches, cache, self.safe_prompt)
 
 
 def switched(run: wb.Run, switches: dict[str, Any]) -> str:
     """The same of a run that was made."""
-    return labelled(switches, safe(run.prompt.source))
+    return labelled(switches, run.cache, safe(run.prompt.source))
 
 
-def labelled(switches: dict[str, Any], safe_prompt: bool) -> str:
-    return " · ".join(part for part in (describe(switches), LABEL if safe_prompt else "") if part)
+def labelled(switches: dict[str, Any], cache: str, safe_prompt: bool) -> str:
+    parts = (describe(switches), f"cache {cache}" if cache else "", LABEL if safe_prompt else "")
+    return " · ".join(part for part in parts if part)
 
 
 def verdict(

@@ -34,7 +34,7 @@ function meter(column) {
   const set = (data) => {
     put(badge, data.switched ? `${data.title} · ${data.switched}` : data.title);
     put(place, data.dtype ? `${data.dtype} · ${data.device}` : "loading when first asked");
-    put(text, data.context ? `${whole(data.used)} / ${whole(data.context)} tokens · KV ${bytes(data.kv_bytes)}` : "");
+    put(text, data.context ? `${whole(data.used)} / ${whole(data.context)} tokens${data.kv_bytes === null ? "" : ` · KV ${bytes(data.kv_bytes)}`}` : "");
     fill.style.width = `${data.context ? Math.min(100, (100 * data.used) / data.context) : 0}%`;
   };
   return { element, set };

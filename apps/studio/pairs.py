@@ -75,6 +75,11 @@ class Pairs:
     def _model_of(self, inspection: wb.Inspection) -> wb.Model:
         """The model that made ``inspection``, with the same switches; WorkbenchError when it is not on the shelf."""
         said = inspection.provenance
+        if policy := said.get("settings", {}).get("cache"):
+            raise WorkbenchError(
+                f"A run was made under the cache policy {policy}, and whole texts are measured under none",
+                expected="runs with the models' own caches",
+            )
         name = said.get("switched_from") or said.get("model")
         if name not in self._shelf.names:
             raise WorkbenchError(

@@ -67,10 +67,14 @@ def asked(inspection: wb.Inspection) -> str:
 
 def settings_in_words(inspection: wb.Inspection) -> str:
     """How the next token was chosen, in the words of a reply's footer; "read only" when nothing was generated; and the
-    safe prompt, where it was read."""
+    safe prompt, where it was read, and the cache policy."""
     settings = inspection.provenance.get("settings")
     words = _chosen(settings)
-    return f"{words}, {LABEL}" if isinstance(settings, Mapping) and settings.get("safe_prompt") is True else words
+    if not isinstance(settings, Mapping):
+        return words
+    policy = settings.get("cache")
+    parts = [words, LABEL if settings.get("safe_prompt") is True else "", f"cache {policy}" if policy else ""]
+    return ", ".join(part for part in parts if part)
 
 
 def _chosen(settings: Any) -> str:

@@ -40,15 +40,16 @@ def _set() -> threading.Event:
 class Column:
     """One model's side of the page. ``talk`` is the record of what was said; the page only shows it.
 
-    ``switches`` are those of the next reply ({"window", "theta"}, only what differs from the model); ``strip`` shows
-    the tokens of ``run``, the reply at message ``place`` (None: none), and ``facts`` what its inspection says of the
-    model; ``used`` tokens were read and written; ``note`` is a sentence under the messages (an error, a stop); ``live``
-    the reply being written.
+    ``switches`` are those of the next reply ({"window", "theta"}, only what differs from the model), ``cache`` is its
+    cache policy ("": the model's own); ``strip`` shows the tokens of ``run``, the reply at message ``place`` (None:
+    none), and ``facts`` what its inspection says of the model; ``used`` tokens were read and written; ``note`` is a
+    sentence under the messages (an error, a stop); ``live`` the reply being written.
     """
 
     model: str
     talk: Talk = field(default_factory=Talk)
     switches: dict[str, Any] = field(default_factory=dict)
+    cache: str = ""
     place: int | None = None
     run: str | None = None
     strip: Strip | None = None

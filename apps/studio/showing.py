@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import workbench as wb
 from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
 from apps.studio.strip import Strip
@@ -28,8 +31,16 @@ def show_reply(column: Column, runs: RunStore, index: int | None = None) -> None
     except CaptureError:
         column.note = "The insides of this reply are no longer kept. Regenerate it to look inside."
         return
-    column.place, column.run, column.facts = index, reply.run, inspection.model
+    column.place, column.run, column.facts = index, reply.run, facts_of(inspection)
     column.strip, column.used = Strip.of(tokens.pack(inspection, reply.run)), len(inspection.ids)
+
+
+def facts_of(inspection: wb.Inspection) -> dict[str, Any]:
+    """What a column says of the model of a run; ``kv_bytes``, measured, where a cache policy decided what is stored."""
+    settings = inspection.provenance.get("settings", {})
+    if not settings.get("cache") or inspection.kv_cache is None:
+        return inspection.model
+    return inspection.model | {"kv_bytes": int(inspection.kv_cache["bytes"].sum())}
 
 
 def select_reply(session: Session, column: Column) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from apps.studio.guards import Guards
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
+from apps.studio.switching import policies
 
 
 def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
     """{"columns": [...], "busy", "guards", "recorded" (a sentence or ""), "selection", "serial", "number" and
-    "threads" (of the tab's conversations), "made"}.
+    "threads" (of the tab's conversations), "policies" (of caches, to choose from), "made"}.
 
     A column has the model's description, its switches, messages, strip, the run that can be opened, and its context
     meter. "made" is in microseconds of the server's clock: answers to two clicks may overtake each other; the page
@@ -32,6 +33,7 @@ def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
         "selection": dict(session.selection),
         "serial": session.serial,
         "number": session.number,
+        "policies": policies(),
         "threads": [
             {"number": number, "title": thread.title, "recorded": bool(thread.recorded)}
             for number, thread in sorted(threads.items())
@@ -54,14 +56,15 @@ def _column(column: Column, shelf: Shelf, guards: Guards) -> dict[str, Any]:
     reply = column.reply
     return described | {
         "own": own,
-        "switched": guards.label(column.switches),
+        "cache": column.cache,
+        "switched": guards.label(column.switches, column.cache),
         "messages": _messages(column),
         "note": column.note,
         "strip": column.strip.as_json() if column.strip else None,
         "run": column.run,
         "run_title": " · ".join(part for part in (base["title"], reply.switched if reply else "") if part),
         "used": column.used,
-        "kv_bytes": _held(column.used, facts.get("window")) * described.get("kv_bytes_per_token", 0),
+        "kv_bytes": _kv_bytes(column, facts, described.get("kv_bytes_per_token", 0)),
     }
 
 
@@ -86,6 +89,13 @@ def _messages(column: Column) -> list[dict[str, Any]]:
             found.pop()
         found.append({"role": "assistant", "text": column.live, "footer": "", "live": True})
     return found
+
+
+def _kv_bytes(column: Column, facts: dict[str, Any], each: int) -> int | None:
+    """Bytes of keys and values of what is shown; under a cache policy measured, None while that is not known."""
+    if column.cache and column.run is None and column.used:
+        return None
+    return facts["kv_bytes"] if "kv_bytes" in facts else _held(column.used, facts.get("window")) * each
 
 
 def _held(tokens: int, window: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -181,6 +182,36 @@ def test_a_switched_column_says_so_everywhere(studio: Studio, tab: Session, name
     assert studio.runs.get(own).model["window"] == 24
     act(studio, tab, {"kind": "switch", "model": names[0], "window": "own", "theta": "10000"})
     assert page_state(tab, studio.shelf)["columns"][0]["switched"] == ""
+
+
+def test_a_column_may_have_a_cache_policy(studio: Studio, tab: Session, names: list[str]) -> None:
+    column = tab.columns[names[1]]
+    switch = {"kind": "switch", "model": names[1], "window": "own", "theta": "own"}
+    act(studio, tab, switch | {"cache": "snapkv=8"})
+    state = page_state(tab, studio.shelf)["columns"][1]
+    assert (state["cache"], state["switched"]) == ("snapkv=8", "cache snapkv=8")
+    do(studio, tab, Order("ask", "What is kept of a longer question?"))
+    state = page_state(tab, studio.shelf)["columns"][1]
+    assert state["run_title"].endswith("cache snapkv=8")
+    assert "cache snapkv=8" in state["messages"][-1]["footer"]
+    assert "cache" not in state["messages"][1]["footer"], "the earlier reply had none"
+    runs = [tab.columns[name].run for name in names]
+    found = studio.runs.get(column.run)
+    assert found.provenance["settings"]["cache"] == "snapkv=8"
+    assert (found.kv_cache["kept"].sum("position") == 8 + 5).all(), "the budget, and what was fed since"
+    assert state["kv_bytes"] == int(found.kv_cache["bytes"].sum())
+    assert found.attention.rows.sizes["query"] == len(found.ids) - 1
+    assert "cache snapkv=8" in studio.runs.kept(column.run).facts.settings
+    saved = act(studio, tab, {"kind": "export"})["file"]["text"]
+    act(studio, tab, {"kind": "import", "text": saved})
+    assert "imported · cache snapkv=8" in page_state(tab, studio.shelf)["columns"][1]["messages"][-1]["footer"]
+    with pytest.raises(wb.WorkbenchError, match="is no budget"):
+        act(studio, tab, switch | {"window": "8", "cache": "snapkv=some"})
+    assert (column.switches, column.cache) == ({}, "snapkv=8"), "half a switch is none"
+    with pytest.raises(wb.WorkbenchError, match="under the cache policy snapkv=8"):
+        list(studio.pairs.measuring(*runs, threading.Event()))
+    act(studio, tab, switch | {"cache": "own"})
+    assert page_state(tab, studio.shelf)["columns"][1]["switched"] == ""
 
 
 @pytest.mark.parametrize(

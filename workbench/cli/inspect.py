@@ -120,6 +120,14 @@ def inspect(
     ] = None,
     window: Window = None,
     theta: Theta = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Read and write under this cache policy: sinks=4+252, snapkv=25%, 4bit (`workbench cache --policies` "
+            "lists them). Default: the model's own cache.",
+            show_default=False,
+        ),
+    ] = None,
     revision: Revision = None,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
@@ -133,6 +141,11 @@ def inspect(
     switched = switches(window, theta)
     for path in (html, out):
         files.writable(path)
+    policy = None
+    if cache is not None:
+        from workbench.cache_lab.policies import policy as read_policy
+
+        policy = read_policy(cache)
     asked: Any = text
     if not plain:
         asked = [{"role": "user", "content": text}]
@@ -170,6 +183,8 @@ def inspect(
     looked_into = position is not None or (bool(html or out) and not long)
     wanted = capture or (Kept.full if looked_into else Kept.rows)
     request = wanted.capture(long, tuned, sample)
+    if policy is not None and wanted is Kept.full and request.attention is not None:  # every row instead of states
+        request = replace(request, attention=replace(request.attention, states=False, rows="all"))
     new = 0 if sampling is None else max(0, min(sampling.max_new_tokens, chosen.context - len(encoded)))
     try:
         request.check(chosen, len(encoded), new)
@@ -177,9 +192,9 @@ def inspect(
             summary.cost(console, request.estimate(chosen, len(encoded), new))
         with reading(len(encoded)) as progress:
             if sampling is None:
-                found = chosen.inspect(encoded, capture=request, progress=progress)
+                found = chosen.inspect(encoded, capture=request, progress=progress, cache=policy)
             else:
-                run = chosen.generate(encoded, sampling=sampling, capture=request, progress=progress)
+                run = chosen.generate(encoded, sampling=sampling, capture=request, progress=progress, cache=policy)
                 summary.stream(console, run)
                 found = run.inspection
     except CaptureError as error:

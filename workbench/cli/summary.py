@@ -287,6 +287,8 @@ def closing(found: Inspection) -> list[str]:
     parts = [f"{name} {value[:12]}" for name, value in named if value]
     if (sampling := origin.get("settings", {}).get("sampling")) is not None:
         parts.append(f"temperature {sampling['temperature']:g}, seed {sampling['seed']}")
+    if policy := origin.get("settings", {}).get("cache"):
+        parts.append(f"cache {policy}")
     parts += [f"{name} {number}" for name, number in origin.get("versions", {}).items() if name in SHOWN and number]
     return [", ".join(took), ", ".join([*parts, str(origin.get("created", ""))])]
 

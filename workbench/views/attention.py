@@ -114,7 +114,8 @@ def pack_row(inspection: Inspection, token: int, layer: int, most_bytes: int = R
         )
     except CaptureError:
         found["readers"] = _known_readers(inspection, token, layer, most_bytes)
-        if found["readers"] is not None:
+        every = attention.rows is not None and attention.rows.sizes["query"] == length
+        if found["readers"] is not None and not every:
             found["note"] = "Kept of this run are the exact rows of its reply: readers are counted among those only."
     return found
 

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 MODULES = (
     *("theme", "dom", "data", "matrix", "files", "figure", "tables", "actions"),
     *("minimap", "tokens", "mosaic", "heatmap", "reading", "attention"),
-    *("coarse", "lens", "growth", "keyheads", "cache", "next"),
+    *("coarse", "lens", "growth", "keyheads", "keptmap", "cache", "next"),
     *("alignment", "sidebyside", "differencetables", "differenceattention", "differencelens", "differencenext"),
     *("differencecache", "difference", "inspector", "gridcell", "grid"),
     *("sheet", "headmap", "why", "questions"),

@@ -2,6 +2,7 @@
 // Payload: {run, model, length, tokens, window, kv_heads, captured, note, bytes, logical, physical, evicted: [per layer],
 //           key_norm, value_norm: packed float32 (layer, column), means over KV heads, NaN where dropped; stride: tokens a column,
 //           growth (growth.js) or null, read_by (keyheads.js) or null}.
+//           kept (views/cache.py) or null, policy: how it is said, "" for the model's own cache.
 // "held" counts tokens whose keys and values are stored; "seen" counts all tokens that passed through the layer.
 
 import { make, svg, sized, tip, onWidth } from "./dom.js";
@@ -9,6 +10,7 @@ import { unpack, visible, short, bytes, whole, modelName } from "./data.js";
 import { sequential, color, onTheme, isDark } from "./theme.js";
 import { growth } from "./growth.js";
 import { keyHeads } from "./keyheads.js";
+import { bitsOf, keptText, layersThatHold } from "./keptmap.js";
 import { actions, fileName } from "./actions.js";
 import { cacheTables, cacheArrays } from "./tables.js";
 
@@ -30,6 +32,8 @@ export function draw(element, payload, options = {}) {
   const maps = make("div", { class: "wb-cache-maps" });
   const own = make("div", { class: "wb-cache-own" });
   const message = make("p", { class: "wb-message", role: "status" });
+  const stayed = keptText(true);
+  const kept = make("div", {}, make("div", { class: "wb-kept-choices" }, make("b", { text: "Which tokens stayed" }), ...stayed.fields.map(([name, select]) => make("label", {}, `${name} `, select))), stayed.element);
   const taking = actions({
     name: "cache", title: "the KV cache panel", body: element, repaint: paint,
     tables: [["layers", "what each layer stores"], ["positions", "norms by position"]],
@@ -42,7 +46,7 @@ export function draw(element, payload, options = {}) {
     local: () => ({ tables: cacheTables(payload), arrays: cacheArrays(payload, token ?? 0) }),
   }, options.source);
   element.classList.add("wb-cache");
-  element.replaceChildren(make("div", { class: "wb-head-line" }, summary, taking.element), taking.note, bars, maps, own, message);
+  element.replaceChildren(make("div", { class: "wb-head-line" }, summary, taking.element), taking.note, bars, kept, maps, own, message);
 
   function pick(position) {
     tip.hide();
@@ -52,12 +56,16 @@ export function draw(element, payload, options = {}) {
   function paint() {
     message.textContent = payload.note || "";
     element.classList.toggle("wb-empty", !payload.captured);
+    kept.hidden = !(payload.kept && payload.kept.bits);
     for (const part of [summary, bars, maps, own]) part.replaceChildren();
     if (!payload.captured) return;
     drawSummary();
     drawBars();
     if (payload.growth) bars.append(growth(payload.growth, bars.clientWidth));
-    if (payload.read_by) maps.append(keyHeads(payload, token, maps.clientWidth, pick));
+    if (!kept.hidden) stayed.set({ name: payload.policy, pieces: payload.tokens, ...payload.kept, counts: bitsOf(payload.kept) });
+    // Under a policy no beginning of the text is what was dropped: nothing is shown pale.
+    const read = payload.policy ? { ...payload, evicted: payload.evicted.map(() => 0) } : payload;
+    if (payload.read_by) maps.append(keyHeads(read, token, maps.clientWidth, pick));
     drawNorms("Key norm", "key_norm");
     drawNorms("Value norm", "value_norm");
     drawOwn();
@@ -68,7 +76,9 @@ export function draw(element, payload, options = {}) {
     const total = payload.bytes.reduce((a, b) => a + b, 0);
     const dropped = Math.max(...payload.evicted);
     const each = payload.physical[0] ? payload.bytes[0] / payload.physical[0] : 0;
-    const reach = !payload.window
+    const reach = payload.policy
+      ? `The cache policy ${payload.policy} ${dropped > 0 ? `has dropped ${whole(dropped)} tokens in each key-value head` : "has dropped nothing"}.`
+      : !payload.window
       ? "There is no sliding window: nothing is ever dropped."
       : dropped > 0
         ? `The window of ${whole(payload.window)} has dropped the first ${whole(dropped)} tokens.`
@@ -155,8 +165,8 @@ export function draw(element, payload, options = {}) {
     const of = (name) => [...Array(rows).keys()].map((l) => unpack(payload[name])[l * columns + column]);
     const keys = of("key_norm");
     const values = of("value_norm");
-    const held = payload.logical.map((seen, l) => token >= payload.evicted[l] && token < seen);
-    const count = held.filter(Boolean).length;
+    const count = layersThatHold(payload, token);
+    if (count === null) return;
     const state = token >= Math.max(...payload.logical)
       ? "was produced last and never fed back, so it has no entry in the cache."
       : count === rows ? "is held in every layer." : count === 0 ? "has been dropped from every layer: no later token can read it." : `is still held in ${count} of ${rows} layers.`;

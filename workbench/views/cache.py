@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 1024  # of the norm maps; longer runs show means of `stride` tokens
 _STEPS = 256  # points of the growth
+_MOST_KEPT = 2**22  # tokens of all layers and heads whose fate is shown: half a MiB of bits
 
 
 def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
@@ -34,10 +35,11 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     }
     if inspection.kv_cache is None:
         return found
-    state = inspection.kv_cache
+    state, settings = inspection.kv_cache, inspection.provenance.get("settings")
     found |= counts(inspection)
     stride = -(-len(inspection.ids) // _COLUMNS)
     found["stride"] = stride
+    found["policy"] = str(settings.get("cache", "")) if isinstance(settings, dict) else ""
     for name in ("key_norm", "value_norm"):
         found[name] = pack_array(_by_column(state[name].values, stride, len(inspection.ids)), "float32")
     found["growth"] = _growth(state)
@@ -45,11 +47,25 @@ def pack(inspection: Inspection, run: str = "") -> dict[str, Any]:
     return found
 
 
-def counts(inspection: Inspection) -> dict[str, list[int]]:
-    """By layer: bytes held, tokens seen (logical), held (physical) and dropped (evicted)."""
+def counts(inspection: Inspection) -> dict[str, Any]:
+    """By layer: bytes held, tokens seen (logical), held (physical) and dropped (evicted); and ``kept``, of a run under
+    a cache policy: which tokens each key-value head stores."""
     assert inspection.kv_cache is not None
     named = {"bytes": "bytes", "logical": "logical_length", "physical": "physical_length", "evicted": "evicted"}
-    return {name: [int(value) for value in inspection.kv_cache[variable].values] for name, variable in named.items()}
+    state = inspection.kv_cache
+    found: dict[str, Any] = {name: [int(value) for value in state[variable].values] for name, variable in named.items()}
+    return found | {"kept": _kept(state) if "kv_cache.kept" in inspection.arrays else None}
+
+
+def _kept(state: xr.Dataset) -> dict[str, Any]:
+    """{"layers", "heads", "length": tokens read, "bits": uint8 (layer * key-value head, byte), a bit a token, the first
+    the highest, None for a text too long to be shown token by token}."""
+    kept = state["kept"].values
+    layers, heads, length = kept.shape
+    found = {"layers": layers, "heads": heads, "length": length, "bits": None}
+    if kept.size <= _MOST_KEPT:
+        found["bits"] = pack_array(np.packbits(kept.reshape(-1, length), axis=1), "uint8")
+    return found
 
 
 def _growth(state: xr.Dataset) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import { bytes, short, whole } from "./data.js";
 import { places, texts } from "./alignment.js";
 import { bars } from "./sidebyside.js";
 import { actions } from "./actions.js";
+import { layersThatHold } from "./keptmap.js";
 import { cacheOf, wordsOf } from "./differencetables.js";
 
 const sum = (values) => values.reduce((a, b) => a + b, 0);
@@ -57,7 +58,8 @@ export function draw(element, pair, options = {}) {
     const told = at.map((token, i) => {
       if (token === null) return `does not stand in the text of ${pair.titles[i]}`;
       const one = pair.cache[i];
-      const held = one.logical.filter((seen, l) => token >= one.evicted[l] && token < seen).length;
+      const held = layersThatHold(one, token);
+      if (held === null) return `may have been dropped by the cache policy of ${pair.titles[i]}, whose text is too long to say`;
       if (token >= Math.max(...one.logical)) return `was never fed back to ${pair.titles[i]}`;
       return held === one.logical.length ? `is held in every layer of ${pair.titles[i]}` : held ? `is held in ${held} of ${one.logical.length} layers of ${pair.titles[i]}` : `has been dropped from every layer of ${pair.titles[i]}`;
     });

@@ -40,15 +40,16 @@ def beginning(inspection: Inspection, file: str = "run.inspection") -> str:
     run = [f"prompt = {prompt}", ""]
     capture = _capture(_mapping(settings.get("capture")))
     steps = len(inspection.record.step_texts)
+    policy = f", cache={_text(said)}" if (said := _policy(inspection)) else ""
     if settings.get("sampling") is None or not steps:
-        run.append(f"found = model.inspect(prompt, {capture})")
+        run.append(f"found = model.inspect(prompt, {capture}{policy})")
     else:
         sampling = dict(_mapping(settings["sampling"]))
         if inspection.record.finish_reason == "stopped":  # as far as it came
             sampling["max_new_tokens"] = steps
         begin = settings.get("begin")
         given = f", begin={begin!r}" if _numbers(begin) and begin else ""
-        run += [f"run = model.generate(prompt, {_made('wb.Sampling', Sampling, sampling)}, {capture}{given})"]
+        run += [f"run = model.generate(prompt, {_made('wb.Sampling', Sampling, sampling)}, {capture}{given}{policy})"]
         run += ["for step in run:", "    pass", "found = run.inspection"]
     return "\n".join(["import workbench as wb", "", f"model = {_model(inspection)}", *run, ""])
 
@@ -76,6 +77,7 @@ def ending(
         return _lines(
             'stored = found.kv_cache[["bytes", "logical_length", "physical_length", "evicted"]].to_dataframe()',
             'norms = found.kv_cache[["key_norm", "value_norm"]].mean("kv_head")  # (layer, position)',
+            'kept = found.kv_cache["kept"]  # (layer, kv_head, position): which tokens each head stores',
             "print(stored)",
         )
     if panel == "next":
@@ -111,7 +113,7 @@ def pack(inspection: Inspection) -> dict[str, Any]:
         ends[f"attention/{rows}/mean"] = ending("attention", **marks, rows=rows)
     attention = inspection.attention
     rows_kept = [] if attention is None or attention.rows is None else attention.rows["query"].values.tolist()
-    zoom = attention is not None and _prompt(inspection.provenance) is not None
+    zoom = attention is not None and _prompt(inspection.provenance) is not None and not _policy(inspection)
     return {
         "begin": beginning(inspection),
         "ends": ends,
@@ -130,8 +132,14 @@ def row_source(inspection: Inspection, token: int) -> str:
         return "kept" if token < inspection.arrays["attention.queries"].shape[2] else "none"
     if attention.rows is not None and token in attention.rows["query"].values:
         return "kept"
-    known = _prompt(inspection.provenance) is not None
+    known = _prompt(inspection.provenance) is not None and not _policy(inspection)
     return "zoom" if known and token < inspection.prompt_length else "none"
+
+
+def _policy(inspection: Inspection) -> str:
+    """The cache policy of the run, as it is said; "" for the model's own cache. `Model.zoom` reads under none."""
+    said = _mapping(inspection.provenance.get("settings")).get("cache")
+    return said if isinstance(said, str) else ""
 
 
 def has_states(inspection: Inspection) -> bool:
