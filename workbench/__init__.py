@@ -48,14 +48,16 @@ if TYPE_CHECKING:
     from workbench.generation.sampling import Sampling
     from workbench.inspection.inspection import Inspection
     from workbench.inspection.run import Run
-    from workbench.inspection.storage import open_inspection as open
     from workbench.model import Model, load
     from workbench.planning.memory import MemoryPlan, memory
+    from workbench.results import Result
+    from workbench.results.saved import open_result as open
 
 _HOMES = {
     "load": ("workbench.model", "load"),
     "Model": ("workbench.model", "Model"),
-    "open": ("workbench.inspection.storage", "open_inspection"),
+    "open": ("workbench.results.saved", "open_result"),
+    "Result": ("workbench.results", "Result"),
     "Inspection": ("workbench.inspection.inspection", "Inspection"),
     "Run": ("workbench.inspection.run", "Run"),
     "PrefixStore": ("workbench.generation.prefix", "PrefixStore"),
@@ -122,7 +124,7 @@ __version__ = "0.1.0"
 __all__ = ["Ablation", "Answers", "AttentionCapture", "AttributionCapture", "CacheFindings", "CacheStudy", "Capture",
            "Changes", "Comparison", "Conversation", "Evaluation", "Factorial", "FactorialRun", "Grid", "Guarded",
            "InductionCurve", "Inspection", "LensCapture", "LossByPosition", "Mechanism", "MemoryPlan", "Model",
-           "Moderation", "Poll", "PrefixStore", "PromptCosts", "PromptLab", "Reach", "RetrievalHeads",
+           "Moderation", "Poll", "PrefixStore", "PromptCosts", "PromptLab", "Reach", "Result", "RetrievalHeads",
            "RetrievalStudy", "Run", "Sampling", "Step", "Suite", "TextComparison", "TunedLens", "Verdicts", "Votes",
            "WorkbenchError", "ablation", "cache_study", "changes", "compare", "compare_texts", "evaluate",
            "factorial", "guarded", "induction", "judge_suite", "load", "loss_by_position", "mechanism", "memory",

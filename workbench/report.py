@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import json
-import os
-import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +11,19 @@ import numpy as np
 
 from workbench.comparison.comparison import Comparison
 from workbench.errors import CaptureError, ComparisonError
-from workbench.views import attention, bundle, difference, lens, next, open_run, snippets
+from workbench.results.writing import write_text
+from workbench.views import attention, difference, lens, next, open_run, snippets
 from workbench.views.actions import file_name
-from workbench.views.bundle import FOLDER
+from workbench.views.arrays import Packed, pack_array, unpack_array
+from workbench.views.bundle import FOLDER, page_of
 
 if TYPE_CHECKING:
     from workbench.inspection import Inspection
 
-ROW_BYTES = 3 * 2**20
-"""Bytes of exact attention rows a report may hold; the generated tokens come first."""
+ROW_BYTES = 2 * 2**20
+"""Bytes of exact attention rows a report may hold before they are packed; the generated tokens come first."""
+ROW_STEPS = 2**15
+"""Steps from 0 to 1 that a share of those rows is rounded to: finer noise would fill the file."""
 MAP_BYTES = 6 * 2**20
 """Bytes of attention maps; larger ones are pooled further."""
 SIDES = 4096
@@ -47,18 +47,7 @@ def write_html(
     page = render(
         found, comparison=comparison, title=title or "What " + " and ".join(one.model["name"] for one in found) + " saw"
     )
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
+    return write_text(path, page)
 
 
 def render(inspections: Sequence[Inspection], title: str, comparison: Comparison | None = None) -> str:
@@ -100,16 +89,7 @@ def panel_page(
 
 
 def _page(data: dict[str, Any]) -> str:
-    title = str(data["title"])
-    parts = {"title": html.escape(title), "data": _json(data), "script": bundle([FOLDER / "report.js"])}
-    template = (FOLDER / "report.html").read_text(encoding="utf-8")
-    # One pass: what is filled in may itself hold a mark such as @data@ and must stay as it is.
-    return re.sub("@(title|data|script)@", lambda mark: parts[mark.group(1)], template)
-
-
-def _json(data: Any) -> str:
-    """JSON that may stand inside a script element: no '<' can close it."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return page_of(str(data["title"]), data, "report", [FOLDER / "report.js"])
 
 
 def _run(inspection: Inspection, index: int) -> dict[str, Any]:
@@ -167,8 +147,16 @@ def _rows(inspection: Inspection) -> dict[str, Any]:
         for layer in layers:
             found = attention.pack_row(inspection, token, layer, most_bytes=0)
             if found["reads"] is not None:
-                rows[f"{token}/{layer}"] = found
+                rows[f"{token}/{layer}"] = found | {side: _rounded(found[side]) for side in ("reads", "readers")}
     return rows
+
+
+def _rounded(packed: Packed | None) -> Packed | None:
+    """Shares to `ROW_STEPS` steps, still as square roots: what is left of most rows is zeros, which take no room."""
+    if packed is None:
+        return None
+    shares = np.rint((unpack_array(packed) / 65535.0) ** 2 * ROW_STEPS) / ROW_STEPS
+    return pack_array(np.rint(65535 * np.sqrt(shares)), "uint16")
 
 
 def _lens(inspection: Inspection) -> list[dict[str, Any]]:

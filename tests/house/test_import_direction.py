@@ -16,6 +16,7 @@ RANKS = {
     "statistics": 0,
     "models": 1,
     "chat": 2,
+    "results": 2,
     "capture": 3,
     "generation": 4,
     "inspection": 5,
@@ -30,6 +31,7 @@ RANKS = {
     "views": 8,
     "figures": 8,
     "report": 9,
+    "result_page": 9,
     "widgets": 10,
     "cli": 10,
     "__main__": 11,
@@ -43,6 +45,13 @@ ALLOWED = {
     ("workbench/comparison", "report"),  # and Comparison.to_html that of two
     ("workbench/comparison", "figures"),  # Factorial.figure draws it with plotly
     ("workbench/context", "figures"),  # and Grid.figure
+    ("workbench/inspection", "figures"),  # and so do the other results
+    ("workbench/cache_lab", "figures"),
+    ("workbench/behaviour", "figures"),
+    ("workbench/facts", "figures"),
+    ("workbench/planning", "figures"),
+    ("workbench/results", "result_page"),  # Result.to_html writes a study's page
+    ("workbench/results", "inspection"),  # wb.open opens inspections, too
     ("workbench/model.py", "cache_lab"),  # a policy as the cache of a request
     ("workbench/inspection", "widgets"),  # Inspection.widget shows it in a notebook
     ("workbench/comparison", "widgets"),  # and Comparison.widget two of them

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import workbench as wb
+from tests.pages import data_of
 from workbench.errors import CaptureError
 from workbench.report import write_html
 from workbench.views.arrays import unpack_array
-
-
-def data_of(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    return json.loads(found.group(1))
 
 
 def test_report_holds_its_data_and_no_markup_of_the_prompt(windowed: wb.Inspection, tmp_path: Path) -> None:

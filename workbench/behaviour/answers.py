@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import importlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +16,7 @@ import pandas as pd
 from workbench.behaviour.store import read_items, read_rows, read_study
 from workbench.behaviour.suite import Item, Suite
 from workbench.errors import ComparisonError
+from workbench.results import Result
 from workbench.statistics import CONFIDENCE, sign_test, wilson
 
 ALL = "all"
@@ -44,7 +45,7 @@ class Paired(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(Result):
     """The answers of a folder: ``rows`` as they are kept (see `workbench.behaviour.store`), in the suite's order.
 
     An answer passes when it passes every check of its item (of the last turn); items without checks count nowhere.
@@ -218,22 +219,24 @@ class Answers:
             )
         return found
 
+    def to_dataframe(self, turns: bool = False) -> pd.DataFrame:
+        """`scores` as a flat table, a row a model and category; with ``turns`` the answers themselves (`table`)."""
+        return self.table() if turns else self.scores().reset_index()
+
+    def figure(self) -> Any:
+        """A plotly figure: the share of answers that pass, with its interval, by model and category. Raises
+        WorkbenchError without plotly or where nothing is checked."""
+        return importlib.import_module("workbench.figures.dots").scores_figure(self.scores().reset_index())
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """Scores (where there is a check), then the answers side by side."""
+        scores = self.scores()
+        return [("Answers that pass, with Wilson's 95 % interval", scores[scores["n"] > 0]),
+                ("Answers, side by side", self.table())]  # fmt: skip
+
     def __repr__(self) -> str:
         state = (", safe prompt" if self.safe_prompt else "") + ("" if self.complete else ", unfinished")
         return f"Answers({self.suite.name}: {len(self.rows)} answers of {', '.join(self.models) or 'no model'}{state})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the scores as a table that needs no script; text is escaped."""
-        cells = "".join(
-            f"<tr><td>{html.escape(model)}</td><td>{html.escape(category)}</td><td>{passed}</td>"
-            f"<td>{n}</td><td>{share:.0%}</td><td>{low:.0%} to {high:.0%}</td></tr>"
-            for model, category, passed, n, share, low, high in self.scores().reset_index().to_numpy().tolist()
-            if n
-        )
-        head = "".join(f"<th>{name}</th>" for name in ("model", "category", "passed", "n", "share", "95 %"))
-        table = f"<table><tr>{head}</tr>{cells}</table>" if cells else ""
-        said = f"<p>{html.escape(repr(self))}</p><p>{html.escape(self.sentence)}</p>{table}"
-        return {"text/plain": f"{self!r}\n{self.sentence}", "text/html": said}
 
 
 def paired_interval(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import importlib
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from workbench.errors import PromptError
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import as_settings, provenance
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.inspection.run import Run
@@ -64,7 +65,7 @@ class GuardedReply:
 
 
 @dataclass(frozen=True, eq=False)
-class Guarded:
+class Guarded(Result):
     """The prompts that were run, of ``planned`` ones, each a `GuardedReply`."""
 
     model: str
@@ -77,20 +78,26 @@ class Guarded:
         return pd.DataFrame([one.row() for one in self.replies])
 
     def as_json(self) -> dict[str, Any]:
+        """Replies with their verdicts and provenance as JSON-able data."""
         rows = []
         for one in self.replies:
             verdicts = {n: getattr(one, n) for n in ("prompt_verdict", "plain_verdict", "safe_verdict")}
             rows.append(one.row() | {n: None if v is None else v.as_json() for n, v in verdicts.items()})
         return {"model": self.model, "planned": self.planned, "replies": rows, "provenance": self.provenance}
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table`: a row a prompt; kl_first in nats, change in nats a token."""
+        return self.table()
+
+    def figure(self) -> Any:
+        """A plotly figure: how much less likely the safe prompt makes each plain reply. Raises WorkbenchError without
+        plotly or before a prompt was answered."""
+        return importlib.import_module("workbench.figures.dots").guarded_figure(self.table())
+
     def __repr__(self) -> str:
         changed = sum(not one.same for one in self.replies)
         done = f"{len(self.replies)} of {self.planned}" if len(self.replies) < self.planned else f"{self.planned}"
         return f"Guarded({self.model}: {done} prompts, {changed} replies changed by the safe prompt)"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        body = self.table().to_html(float_format="{:.3f}".format, index=False)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p>{body}"}
 
 
 Told = tuple[float, str, Guarded]

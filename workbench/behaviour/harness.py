@@ -6,7 +6,6 @@ that you name do; a task written as YAML or a dict with local data files needs n
 
 from __future__ import annotations
 
-import html
 import importlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from workbench.behaviour import likelihood
 from workbench.errors import WorkbenchError
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import provenance
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -40,7 +40,7 @@ _KNOWN = {
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Result):
     """What lm-eval measured: ``rows`` of task, metric, filter, value, stderr (None where it gives none), n (documents)
     and shots; ``provenance`` with lm-eval's version and its seeds."""
 
@@ -57,13 +57,18 @@ class Evaluation:
         """Write `table` as CSV."""
         self.table().to_csv(path)
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table` as a flat one: a row a task, metric and filter."""
+        return self.table().reset_index()
+
+    def figure(self) -> Any:
+        """A plotly figure: values with twice their standard error by task and metric. Raises WorkbenchError without
+        plotly or without rows."""
+        return importlib.import_module("workbench.figures.dots").evaluation_figure(self.to_dataframe())
+
     def __repr__(self) -> str:
         shown = "; ".join(f"{row['task']} {row['metric']} {row['value']:.4g}" for row in self.rows[:4])
         return f"Evaluation({self.model}: {shown}{', ...' if len(self.rows) > 4 else ''})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        shown = self.table().to_html(float_format="{:.4f}".format)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(self.model)}</p>{shown}"}
 
 
 def evaluate(

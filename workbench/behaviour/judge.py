@@ -11,6 +11,7 @@ sections 3.1 and 3.4; the words are our own.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from workbench.behaviour.run import digest, identity
 from workbench.behaviour.suite import Item
 from workbench.behaviour.votes import Pair, pairs, two_of
 from workbench.errors import ContextLengthError
+from workbench.results import Result
+from workbench.results.markup import flat
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -184,7 +187,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdicts:
+class Verdicts(Result):
     """What one ``judge`` (its name and weights hash) said of two models: ``tallies`` of the pairs, ``position`` how
     often A was preferred (each pair is shown twice, so its interval is on the narrow side), ``agreed`` in how many of
     the pairs both orders gave the same, ``mass`` the mean probability of the allowed letters, ``rows`` everything."""
@@ -269,6 +272,24 @@ class Verdicts:
             chosen = grades[grades["model"] == model]
             told.append(f"{model}: mean grade {chosen['grade'].mean():.2f} of {len(chosen)} answers.")
         return " ".join(told) if len(told) > 1 else f"{told[0]} nothing judged."
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The judge and its weights' hash; the answers' own stays with their folder."""
+        return {"judge": self.judge, "weights": self.weights, "models": list(self.models)}
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table` as a flat one: a row a model and category."""
+        return flat(self.table())
+
+    def figure(self) -> Any:
+        """A plotly figure: win rates with their intervals by model and category. Raises WorkbenchError without plotly
+        or without verdicts on pairs."""
+        return importlib.import_module("workbench.figures.dots").wins_figure(self.to_dataframe())
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """Tallies of the pairs, then the grades."""
+        return [("Pairs", self.table()), ("Grades", self.grades())]
 
     def __repr__(self) -> str:
         return f"Verdicts({self.judge}: {len(self.rows)} verdicts on {' and '.join(self.models)})"

@@ -8,7 +8,7 @@ this task: its scores are exact, its verdict is not worth much.
 
 from __future__ import annotations
 
-import html
+import importlib
 import re
 import threading
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from workbench.errors import PromptError
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import as_settings, provenance
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -53,7 +54,7 @@ LONGEST_ANSWER = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Moderation:
+class Moderation(Result):
     """One verdict. ``verdict`` is a category, "not moderated", or "unclear" for an answer that names neither;
     ``answer`` the model's own words. ``scores`` has a row a label: logprob (nats of the label's tokens as the answer,
     all together; what would follow them is not counted), tokens, share (of the probability of all 14 labels).
@@ -89,17 +90,21 @@ class Moderation:
         return self.scores.sort_values("logprob", ascending=False)
 
     def as_json(self) -> dict[str, Any]:
+        """Verdict, scores (nats, shares) and provenance as JSON-able data."""
         scores = [{"label": str(name), **row} for name, row in self.scores.to_dict("index").items()]
         return {"of": self.of, "verdict": self.verdict, "answer": self.answer, "likeliest": self.likeliest,
                 "scores": scores, "provenance": self.provenance}  # fmt: skip
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table` as a flat one: a row a label, the likeliest first; nats and shares."""
+        return self.table().reset_index()
+
+    def figure(self) -> Any:
+        """A plotly figure: the labels' shares. Raises WorkbenchError without plotly."""
+        return importlib.import_module("workbench.figures.dots").labels_figure(self.to_dataframe())
+
     def __repr__(self) -> str:
         return f"Moderation({self.of}: {self.words}; answered {self.answer[:40]!r})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        head = html.escape(f"{self.of}: {self.words}; answered {self.answer!r}")
-        scores = self.table().to_html(float_format="{:.3f}".format)
-        return {"text/plain": repr(self), "text/html": f"<p>{head}</p>{scores}"}
 
 
 def question(text: str, of: Of = "prompt") -> str:

@@ -85,6 +85,15 @@ class Suite:
         """The items in the plain format, one a line."""
         return "".join(json.dumps(one.as_row(), sort_keys=True) + "\n" for one in self.items)
 
+    def as_saved(self) -> dict[str, str]:
+        """As a result's file keeps it: the name and the items in the plain format."""
+        return {"name": self.name, "items": self.to_jsonl()}
+
+    @classmethod
+    def of_saved(cls, saved: dict[str, str]) -> Suite:
+        """The suite that `as_saved` described. Raises FileFormatError."""
+        return parse_suite(saved["items"], str(saved["name"])) if saved["items"] else cls(str(saved["name"]), ())
+
     def __len__(self) -> int:
         return len(self.items)
 

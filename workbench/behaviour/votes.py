@@ -7,7 +7,7 @@ voter and the time. A later vote of the same voter on the same pair replaces the
 from __future__ import annotations
 
 import datetime
-import html
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,8 @@ from workbench.behaviour.answers import Answers
 from workbench.behaviour.preference import Outcome, Position, Tally
 from workbench.behaviour.suite import Item
 from workbench.errors import ComparisonError, WorkbenchError
+from workbench.results import Result
+from workbench.results.markup import flat
 
 FILE = "votes.jsonl"
 TIES = ("both good", "both bad", "tie")
@@ -170,7 +172,7 @@ def swaps(answers: Answers, seed: int) -> dict[tuple[str, int], bool]:
 
 
 @dataclass(frozen=True, eq=False)
-class Votes:
+class Votes(Result):
     """The counted votes on two models. ``rows`` are those that count, ``tallies`` wins, ties and losses by category and
     model, ``position`` how often the left one won; ``pairs`` can be voted on, ``same`` more have the same answers.
     ``ties`` counts the votes for neither by what was said (`TIES`)."""
@@ -234,13 +236,17 @@ class Votes:
             "same": self.same, "sentence": self.sentence, "votes": list(self.rows), "provenance": self.provenance,
         }  # fmt: skip
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table` as a flat one: a row a model and category."""
+        return flat(self.table())
+
+    def figure(self) -> Any:
+        """A plotly figure: win rates with their intervals by model and category. Raises WorkbenchError without plotly
+        or without votes."""
+        return importlib.import_module("workbench.figures.dots").wins_figure(self.to_dataframe())
+
     def __repr__(self) -> str:
         return f"Votes({self.models[0]} against {self.models[1]}: {len(self.rows)} votes on {self.pairs} pairs)"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        said = html.escape(self.sentence)
-        shown = self.table().to_html(float_format="{:.3f}".format, escape=True)
-        return {"text/plain": f"{self!r}\n{self.sentence}", "text/html": f"<p>{said}</p>{shown}"}
 
 
 def _latest(folder: Path) -> dict[tuple[str, int, frozenset[str], str], dict[str, Any]]:

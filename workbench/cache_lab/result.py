@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from workbench.cache_lab.outcomes import Kept
 from workbench.errors import CacheError
+from workbench.results import Result
 from workbench.statistics import bootstrap_mean, wilson
 
 
@@ -27,7 +29,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, eq=False)
-class CacheFindings:
+class CacheFindings(Result):
     """``texts``: a row for each policy and text (length, followed, bytes, predicted, fewest and most tokens stored,
     loss and kl in nats a token). ``questions``: a row for each policy and question (the same, right, share, logprob of
     the expected answer in nats, answer). ``prompts`` and ``kept[policy, prompt]``: tokens stored, for the first text
@@ -95,21 +97,36 @@ class CacheFindings:
         """The table."""
         self.table.to_csv(path)
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table` with the policy as a column."""
+        return self.table.reset_index()
+
+    def to_xarray(self, prompt: str | None = None) -> xr.DataArray:
+        """(policy, layer, position): how many key-value heads of a layer store each token of ``prompt`` (the first
+        there is) under each policy that read it; ``token`` spells it. Raises CacheError for what was not read."""
+        name = next(iter(self.prompts), "") if prompt is None else prompt
+        read = [policy for policy in self.policies if (policy, name) in self.kept]
+        self.which(read[0] if read else "full", name)
+        kept = [self.kept[policy, name] for policy in read]
+        values = np.array([[one.heads(layer) for layer in range(len(one.positions))] for one in kept])
+        coords: dict[str, Any] = {"policy": read, "layer": np.arange(values.shape[1]),
+                                  "position": np.arange(values.shape[2])}  # fmt: skip
+        found = xr.DataArray(values, dims=("policy", "layer", "position"), coords=coords, name="kept")
+        pieces = self.prompts[name].pieces
+        return found.assign_coords(token=("position", list(pieces))) if len(pieces) == values.shape[2] else found
+
+    def figure(self) -> Any:
+        """A plotly figure: what each policy loses (nats a token more than the full cache, or where no text was read the
+        share of right answers) by the bytes that it keeps. Raises WorkbenchError without plotly or before anything was
+        read."""
+        return importlib.import_module("workbench.figures.dots").cache_figure(self.table)
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The policies, then every text and question."""
+        parts = [("By policy (bytes; loss and kl in nats a token)", self.table), ("Texts", self.texts),
+                 ("Questions", self.questions)]  # fmt: skip
+        return [part for i, part in enumerate(parts) if i == 0 or len(part[1])]
+
     def __repr__(self) -> str:
         texts, asked = self.texts["prompt"].nunique(), self.questions["prompt"].nunique()
         return f"CacheFindings({len(self.table)} policies, {texts} texts, {asked} questions)"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the table small."""
-        names = ["tokens", "bytes", "of_full", "loss", "kl", "right", "logprob"]
-        head = "".join(f"<th>{name}</th>" for name in ("policy", *names))
-        rows = "".join(
-            f"<tr><td>{html.escape(str(policy))}</td>"
-            + "".join(f"<td>{row[name]:,.4g}</td>" for name in names)
-            + "</tr>"
-            for policy, row in self.table.iterrows()
-        )
-        return {
-            "text/plain": repr(self),
-            "text/html": f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{rows}</table>",
-        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import importlib
 import json
 import threading
 from collections.abc import Callable, Generator
@@ -17,6 +17,7 @@ from workbench.comparison.stated import Change, stated_changes
 from workbench.comparison.weights import TensorDistance, distances, grouped_table, names_of, tensor_table
 from workbench.errors import ComparisonError
 from workbench.inspection.provenance import provenance
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -25,7 +26,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
+class Changes(Result):
     """``stated``: every difference outside the weights. ``tensors``: every tensor compared so far, of ``planned``; 0
     planned where the weights were left out, for the reason ``unread`` or because nobody asked."""
 
@@ -87,16 +88,29 @@ class Changes:
             "provenance": self.provenance,
         }  # fmt: skip
 
+    @property
+    def sentence(self) -> str:
+        """All `sentences` as one text."""
+        return "; ".join(self.sentences) + "."
+
+    def to_dataframe(self, weights: bool = False) -> pd.DataFrame:
+        """`table`: a row a difference outside the weights; with ``weights`` a row a tensor."""
+        return self.weights.reset_index() if weights else self.table()
+
+    def figure(self) -> Any:
+        """A plotly figure: relative distance of the weights by layer and kind of tensor. Raises WorkbenchError without
+        plotly or where the weights were not compared."""
+        return importlib.import_module("workbench.figures.maps").changes_figure(self)
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """What the files state, then the tensors where they were compared."""
+        found = [("Outside the weights", self.table())]
+        return [*found, ("Tensors", self.weights)] if self.tensors else found
+
     def __repr__(self) -> str:
         differ = sum(not one.same for one in self.tensors)
         tensors = f"{differ} of {len(self.tensors)} tensors differ" if self.planned else "weights not compared"
         return f"Changes({self.by[0]} | {self.by[1]}: {len(self.stated)} differences outside the weights, {tensors})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the sentences as a list; text is escaped."""
-        lines = "".join(f"<li>{html.escape(one)}</li>" for one in self.sentences)
-        plain = "\n".join([repr(self), *(f"  {one}" for one in self.sentences)])
-        return {"text/plain": plain, "text/html": f"<p>{html.escape(repr(self))}</p><ul>{lines}</ul>"}
 
 
 def changes(

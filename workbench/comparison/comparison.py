@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import importlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +22,12 @@ from workbench.comparison.parting import Parting, names, part
 from workbench.errors import ComparisonError
 from workbench.inspection.inspection import Inspection
 from workbench.inspection.predictions import Predictions, predictions
+from workbench.results import Result
+from workbench.results.markup import flat
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Result):
     """Two runs ``a`` and ``b``, most often of one question by two models. Differences are b less a.
 
     ``measured`` holds the exact next-token distributions of both models on the text of a and on that of b; None where
@@ -107,6 +108,60 @@ class Comparison:
         """Both runs and their difference in a notebook; see `Inspection.widget`. ``selection`` may name the run."""
         return importlib.import_module("workbench.widgets").widget(self, **selection)
 
+    @property
+    def sentence(self) -> str:
+        """Where and how the two answers part."""
+        return self.parting.sentence
+
+    def to_dataframe(self, part: str = "tokens") -> pd.DataFrame:
+        """ "tokens": `table`, a row a token of either text, nats. "statistics": what each captured head does in both
+        runs (`AttentionComparison.statistics`), flat. "cache": bytes and tokens by layer. "lens": a row a layer and
+        aligned token. Raises CaptureError or ComparisonError for what was not captured in both runs."""
+        if part == "tokens":
+            return self.table.copy()
+        if part == "statistics":
+            return flat(self.attention.statistics())
+        if part == "cache":
+            return flat(self.kv_cache)
+        if part == "lens":
+            return self.lens.to_dataframe().reset_index()
+        raise ComparisonError(f"There is no part {part[:40]!r}", expected="tokens, statistics, cache or lens")
+
+    def to_xarray(self, part: str = "lens", layer: int | None = None) -> xr.Dataset | xr.DataArray:
+        """ "lens": `lens`, a Dataset over (layer, place) with token coordinates. "attention": b less a of the pooled
+        maps (layer, head, query_block, key_block), or of one ``layer``. Raises CaptureError or ComparisonError for what
+        was not captured in both runs."""
+        if part == "lens":
+            return self.lens
+        if part == "attention":
+            return self.attention.map(layer)
+        raise ComparisonError(f"There is no part {part[:40]!r}", expected="lens or attention")
+
+    def figure(self) -> Any:
+        """A plotly figure over the places of the reply: the log-probability of each token in both runs (nats), and
+        below it KL where it was measured. Raises WorkbenchError without plotly."""
+        return importlib.import_module("workbench.figures.runs").comparison_figure(self)
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The tokens of the reply, or of the text where nothing was generated."""
+        reply = self.table[self.table["reply"]]
+        names = [name for name in self.table.columns if name not in ("reply", "alike")]
+        return [("Tokens (log-probabilities and KL in nats)", (reply if len(reply) else self.table)[names])]
+
+    def contradiction(self) -> str | None:
+        """An alignment or a divergence that does not fit the two texts."""
+        lengths, pairs = (len(self.a.ids), len(self.b.ids)), self.alignment.pairs
+        if self.alignment.lengths != lengths or not 0 <= self.alignment.common <= min(lengths):
+            return "the alignment is not of these texts"
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs < self.alignment.common).any() or (pairs >= lengths).any():
+            return "pairs of the alignment lie outside the texts"
+        for measured, length in zip(self.measured or (), lengths, strict=False):
+            arrays = [one for one in vars(measured).values() if isinstance(one, np.ndarray)]
+            places = measured.positions
+            if {len(one) for one in arrays} != {len(places)} or ((places < 0) | (places >= length)).any():
+                return "the divergence is not of these texts"
+        return None
+
     def _order(self) -> list[tuple[int | None, int | None]]:
         """Every token of either text once, in an order that keeps both."""
         order: list[tuple[int | None, int | None]] = [(i, i) for i in range(self.alignment.common)]
@@ -146,21 +201,6 @@ class Comparison:
             f"over {len(self.measured[0].positions)} positions)"
         )
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the sentence with a small table of the replies that needs no script; text is escaped."""
-        shown = self.table[self.table["reply"]].head(40)
-        cells = "".join(
-            f"<tr><td>{a}</td><td>{b}</td><td><code>{html.escape(piece)}</code></td>"
-            f"<td>{np.exp(logprob_a):.3f}</td><td>{np.exp(logprob_b):.3f}</td><td>{kl:.3f}</td></tr>"
-            for a, b, piece, logprob_a, logprob_b, kl in shown[list(_SHOWN)].itertuples(index=False)
-        )
-        heads = ("in a", "in b", "token", "p in a", "p in b", "KL(a || b), nats")
-        head = "".join(f"<th>{name}</th>" for name in heads)
-        table = f"<table><tr>{head}</tr>{cells}</table>" if cells else ""
-        said = html.escape(self.parting.sentence)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p><p>{said}</p>{table}"}
 
-
-_SHOWN = ("position_a", "position_b", "piece", "logprob_a", "logprob_b", "kl_ab")
 _COLUMNS = ("position_a", "position_b", "piece", "reply", "alike", "logprob_a", "logprob_b", "difference", "kl_ab",
             "kl_ba")  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import importlib
 import json
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from workbench.comparison.conclusion import conclusion, introduction
 from workbench.comparison.design import Factor
 from workbench.comparison.effects import Interval, corners, effects, interval
 from workbench.errors import ComparisonError
+from workbench.results import Result
 from workbench.statistics import wilson
 
 ALL = "all"
@@ -30,7 +30,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Factorial:
+class Factorial(Result):
     """``values`` has a row for each outcome of an item in a cell: outcome ("loss", "retrieval", "answer", "kl"), where
     ("all", or a range of tokens read before, such as "past 512"), item, cell, value.
 
@@ -146,23 +146,18 @@ class Factorial:
             "provenance": self.provenance,
         }  # fmt: skip
 
+    def to_dataframe(self, cells: bool = False) -> pd.DataFrame:
+        """`effects` as a flat table; with ``cells`` the cells' means."""
+        return (self.cells if cells else self.effects).reset_index()
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """Effects, then cells."""
+        return [("Effects (b less a, 95 % t interval over items)", self.effects), ("Cells", self.cells)]
+
     def __repr__(self) -> str:
         levels = ", ".join(f"{one.name} {one.a} | {one.b}" for one in self.factors)
         items = f"{self.measured} items" if self.finished else f"unfinished, {self.measured} of {self.planned} items"
         return f"Factorial({levels}: {2 ** len(self.factors)} cells, {items})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the sentence with the effects as a table that needs no script; text is escaped."""
-        cells = "".join(
-            f"<tr><td>{html.escape(outcome)}</td><td>{html.escape(where)}</td><td>{html.escape(name)}</td>"
-            f"<td>{one.estimate:+.3f}</td><td>{one.low:+.3f} to {one.high:+.3f}</td><td>{one.n}</td></tr>"
-            for outcome, where in self.outcomes
-            for name, one in self.of(outcome, where).items()
-        )
-        head = "".join(f"<th>{name}</th>" for name in ("outcome", "where", "effect", "estimate", "95 %", "items"))
-        table = f"<table><tr>{head}</tr>{cells}</table>" if cells else ""
-        said = f"<p>{html.escape(repr(self))}</p><p>{html.escape(self.sentence)}</p>{table}"
-        return {"text/plain": f"{self!r}\n{self.sentence}", "text/html": said}
 
 
 def grouped(outcome: str, values: np.ndarray, read: np.ndarray, edges: tuple[int, ...]) -> list[tuple[str, str, float]]:

@@ -7,7 +7,6 @@ tokens of one text are not independent of each other and are not treated as if t
 
 from __future__ import annotations
 
-import html
 import importlib
 import json
 from dataclasses import dataclass, field
@@ -20,8 +19,8 @@ import pandas as pd
 
 from workbench.comparison.effects import Interval, interval
 from workbench.comparison.factorial_result import ranges
-from workbench.comparison.text_page import write_page
 from workbench.errors import ComparisonError
+from workbench.results import Result
 
 COLUMNS = ("text", "position", "token_id", "piece", "logprob_a", "logprob_b", "difference", "kl_ab", "kl_ba")
 MEASURES = ("loss_a", "loss_b", "difference", "kl_ab", "kl_ba")
@@ -31,7 +30,7 @@ _ROWS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class TextComparison:
+class TextComparison(Result):
     """``tokens`` has a row for each predicted token: text, position (tokens before it), token_id, piece, logprob_a and
     logprob_b (nats, of this token), difference (logprob_b - logprob_a), kl_ab = KL(a || b) and kl_ba of the
     distributions that predict it (nats). ``planned`` texts were asked for. ``by`` names the models."""
@@ -122,10 +121,6 @@ class TextComparison:
         (self.tokens.set_index("text") if tokens else self.table()).to_csv(path)
         return Path(path)
 
-    def to_html(self, path: str | Path, title: str | None = None) -> Path:
-        """Write sentence, tables and a chart as one page that needs nothing else."""
-        return write_page(self, Path(path), title)
-
     def figure(self) -> Any:
         """A plotly figure: the difference of each text, and by position, with intervals. Raises ComparisonError where
         plotly is not installed."""
@@ -143,6 +138,18 @@ class TextComparison:
             "provenance": self.provenance,
         }  # fmt: skip
 
+    def to_dataframe(self, tokens: bool = False) -> pd.DataFrame:
+        """`table` as a flat one, a row a text; with ``tokens`` a row a token. Nats."""
+        return self.tokens.copy() if tokens else self.table().reset_index()
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """Texts, positions, and the tokens that differ most."""
+        names = ["text", "position", "before", "piece", "logprob_a", "logprob_b", "difference"]
+        return [("Each text (loss in nats a token; difference: b less a)", self.table()),
+                ("By tokens read before (95 % t interval over texts)", self.positions),
+                ("Tokens whose log-probability differs most (b less a)",
+                 self.largest(_ROWS)[names] if len(self.tokens) else self.tokens)]  # fmt: skip
+
     def __repr__(self) -> str:
         one, n = self.together["difference"], len(self._by_text)
         texts = f"{n} texts" if self.finished else f"unfinished, {n} of {self.planned} texts"
@@ -150,17 +157,6 @@ class TextComparison:
             f"TextComparison({self.by[0]} | {self.by[1]}: {texts}, {len(self.tokens)} tokens, loss difference "
             f"{one.estimate:+.3f} [{one.low:+.3f}, {one.high:+.3f}] nats)"
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the sentence with the table of texts that needs no script; text is escaped."""
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("text", *self._by_text.columns))
-        rows = "".join(
-            f"<tr><td>{html.escape(str(name))}</td><td>{int(row.tokens)}</td>"
-            + "".join(f"<td>{row[one]:.3f}</td>" for one in MEASURES) + "</tr>"
-            for name, row in self._by_text.head(_ROWS).iterrows()
-        )  # fmt: skip
-        shown = f"<p>{html.escape(self.sentence)}</p><table><tr>{head}</tr>{rows}</table>"
-        return {"text/plain": f"{self!r}\n{self.sentence}", "text/html": shown}
 
 
 def _means(tokens: pd.DataFrame) -> pd.DataFrame:

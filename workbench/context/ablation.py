@@ -6,10 +6,9 @@ it is no fair control: sets with such heads are told apart from sets without.
 
 from __future__ import annotations
 
-import html
 import importlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import pandas as pd
 from workbench.context.grid import Grid
 from workbench.context.study import RetrievalStudy, needle
 from workbench.errors import WorkbenchError
+from workbench.results import Result
 from workbench.statistics import bootstrap_mean, sign_test, wilson
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Head = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Ablation:
+class Ablation(Result):
     """``grid`` of one model as it is and with each of ``sets`` silenced; the first set holds the found heads, the
     others are controls."""
 
@@ -89,14 +89,17 @@ class Ablation:
         """A plotly figure of the shares with their intervals."""
         return importlib.import_module("workbench.figures.heads").ablation_figure(self)
 
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Of the grid."""
+        return self.grid.provenance
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table`: a row a set of silenced heads. Raises WorkbenchError before anything was answered."""
+        return self.table()
+
     def __repr__(self) -> str:
         return f"Ablation({self.sentence if len(self.grid) else 'nothing was answered yet'})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        if not len(self.grid):
-            return {"text/plain": repr(self)}
-        table = self.table().round(3).to_html(index=False)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(self.sentence)}</p>{table}"}
 
 
 class AblationStudy(RetrievalStudy):

@@ -3,7 +3,6 @@ context that still works."""
 
 from __future__ import annotations
 
-import html
 import importlib
 import json
 from collections.abc import Mapping
@@ -14,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from workbench.context.store import read_settings, read_trials
 from workbench.errors import WorkbenchError
+from workbench.results import Result
 from workbench.statistics import bootstrap_mean, sign_test, wilson
 
 CELL = ["task", "model", "length", "depth"]
@@ -25,16 +26,19 @@ THRESHOLD = 0.856
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class Grid(Result):
     """``trials``: a row for each (see `study.as_row`). ``provenance``: the study's settings, and each model's."""
 
     trials: pd.DataFrame
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Grid:
-        """The results in a study's folder. Raises FileFormatError for a folder that is none."""
-        return cls(read_trials(folder), {"settings": read_settings(folder)})
+    def open(cls, path: str | Path) -> Grid:
+        """The results in a study's folder, or in the file that ``save`` wrote. Raises FileFormatError for what is
+        neither."""
+        if Path(path).is_file():
+            return super().open(path)
+        return cls(read_trials(path), {"settings": read_settings(path)})
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -136,6 +140,39 @@ class Grid:
     def __len__(self) -> int:
         return len(self.trials)
 
+    def to_dataframe(self, trials: bool = False) -> pd.DataFrame:
+        """A row a cell, the columns of `cells`; with ``trials`` a row a trial, as `study.as_row` names its columns."""
+        return self.trials.copy() if trials else self.cells.copy()
+
+    def to_xarray(self) -> xr.Dataset:
+        """right, low, high, found (shares), logprob (nats a token) and n over (task, model, length, depth), length in
+        tokens, depth a share of the context; NaN, and n 0, where nothing was asked. A task without depths has the one
+        depth -1."""
+        cells = self.cells.fillna({"depth": -1.0}).set_index(CELL)
+        if not len(cells):
+            raise WorkbenchError("Nothing was answered yet", remedy="Iterate the study first")
+        found = cells[["right", "low", "high", "found", "logprob", "n"]].to_xarray()
+        return found.assign(n=found["n"].fillna(0).astype(int))
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """Shares by length first, then every cell, the longest contexts that work, and models on the same items."""
+        if not len(self.trials):
+            return []
+        found = [("Right answers by length, with Wilson's 95 % interval", self.by_length()), ("Cells", self.cells),
+                 (f"Longest context with a share of {THRESHOLD:g} right", self.effective_length())]  # fmt: skip
+        models = self.models
+        for other in models[1:]:
+            try:
+                found.append((f"{models[0]} (a) and {other} (b) on identical items", self.paired(models[0], other)))
+            except WorkbenchError:
+                continue
+        return found
+
+    def figures(self) -> list[tuple[str, Any]]:
+        """A figure for each task."""
+        tasks = sorted(set(self.trials["task"])) if len(self.trials) else []
+        return [(f"Task {task}", self.figure(task)) for task in tasks]
+
     def __repr__(self) -> str:
         if not len(self.trials):
             return "Grid(nothing was answered yet)"
@@ -143,19 +180,6 @@ class Grid:
         share = self.trials.groupby("model")["right"].mean()
         said = ", ".join(f"{model} {part:.2f} right" for model, part in share.items())
         return f"Grid({len(self.trials)} trials in {len(cells)} cells: {said})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and the shares by length as a small table."""
-        head = "".join(f"<th>{name}</th>" for name in ("task", "model", "length", "n", "right", "95 %"))
-        rows = "".join(
-            f"<tr><td>{html.escape(str(row.task))}</td><td>{html.escape(str(row.model))}</td><td>{row.length}</td>"
-            f"<td>{row.n}</td><td>{row.right:.2f}</td><td>{row.low:.2f} to {row.high:.2f}</td></tr>"
-            for row in self.by_length().head(60).itertuples()
-        )
-        return {
-            "text/plain": repr(self),
-            "text/html": f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{rows}</table>",
-        }
 
 
 def _reached(lengths: pd.Series, good: pd.Series) -> int:

@@ -6,17 +6,21 @@ Random tokens have no other regularity, so what is gained on the second copy was
 
 from __future__ import annotations
 
+import importlib
 import random
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from workbench.context.loss import token_losses
 from workbench.errors import ContextLengthError
+from workbench.inspection.provenance import provenance
+from workbench.results import Result
 from workbench.statistics import bootstrap_mean
 
 if TYPE_CHECKING:
@@ -24,11 +28,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class InductionCurve:
+class InductionCurve(Result):
     """``table``: by model and period (tokens of one copy): first and second (mean nats a token of each copy), gain
     (first - second) with its 95 % bootstrap interval low and high over ``rows`` draws."""
 
     table: pd.DataFrame = field(repr=False)
+    provenance: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table`: a row a model and period, nats a token."""
+        return self.table.copy()
+
+    def to_xarray(self) -> xr.Dataset:
+        """first, second, gain, low and high (nats a token) over (model, period), periods in tokens."""
+        return self.table.set_index(["model", "period"])[["first", "second", "gain", "low", "high"]].to_xarray()
+
+    def figure(self) -> Any:
+        """A plotly figure of the gain by period with its interval, a line a model. Raises WorkbenchError without plotly
+        or before anything was read."""
+        return importlib.import_module("workbench.figures.dots").induction_figure(self.table)
 
     def __repr__(self) -> str:
         if not len(self.table):
@@ -50,8 +68,9 @@ def induction(
 ) -> Iterator[InductionCurve]:
     """Yields the `InductionCurve` after every period of every model. Raises ContextLengthError for a period that does
     not fit twice."""
-    found = []
+    found, said = [], {}
     for model in models:
+        said[model.name] = provenance(model.loaded, (), {"periods": list(periods), "rows": rows, "seed": seed})
         most = (model.context - 1) // 2
         if wrong := [period for period in periods if not 2 <= period <= most]:
             raise ContextLengthError(f"A period of {wrong[0]} tokens", expected=f"2 to {most} for {model.name}")
@@ -69,5 +88,5 @@ def induction(
             low, high = bootstrap_mean(gain)
             found.append((model.name, period, float(np.mean(firsts)), float(np.mean(seconds)), float(gain.mean()), low,
                           high, rows))  # fmt: skip
-            yield InductionCurve(pd.DataFrame(found, columns=["model", "period", "first", "second", "gain", "low",
-                                                              "high", "rows"]))  # fmt: skip
+            names = ["model", "period", "first", "second", "gain", "low", "high", "rows"]
+            yield InductionCurve(pd.DataFrame(found, columns=names), dict(said))

@@ -6,7 +6,6 @@ with a band that respects that neighbouring tokens are alike (protocol: the curv
 
 from __future__ import annotations
 
-import html
 import importlib
 import itertools
 import json
@@ -18,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 
 from workbench.errors import ContextLengthError, PromptError
 from workbench.generation.prefill import forward_rows, new_cache
 from workbench.inspection.provenance import provenance
 from workbench.models.registry import assets_folder
+from workbench.results import Result
 from workbench.statistics import resampled
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ SEGMENT = 32
 
 
 @dataclass(frozen=True, eq=False)
-class LossByPosition:
+class LossByPosition(Result):
     """``losses`` by model name: for each text an array (tokens - 1,), nats of the token at position i + 1 given those
     before it."""
 
@@ -77,14 +78,26 @@ class LossByPosition:
         """A plotly figure of the curves with their bands."""
         return importlib.import_module("workbench.figures.loss").loss_figure(self.curve(edges))
 
+    def to_dataframe(self, edges: Sequence[int] | None = None) -> pd.DataFrame:
+        """`curve`: a row a model and range of positions, nats a token."""
+        return self.curve(edges)
+
+    def to_xarray(self) -> xr.DataArray:
+        """Nats of every token over (model, text, position): the token at ``position``, given those before it; NaN
+        behind a text's end. Position 0 is never told and left out."""
+        longest = max((len(one) for texts in self.losses.values() for one in texts), default=0)
+        count = max((len(texts) for texts in self.losses.values()), default=0)
+        values = np.full((len(self.losses), count, longest), np.nan)
+        for i, texts in enumerate(self.losses.values()):
+            for j, one in enumerate(texts):
+                values[i, j, : len(one)] = one
+        coords = {"model": list(self.losses), "text": np.arange(count), "position": np.arange(1, longest + 1)}
+        return xr.DataArray(values, dims=("model", "text", "position"), coords=coords, name="loss")
+
     def __repr__(self) -> str:
         texts = len(next(iter(self.losses.values()), ()))
         means = ", ".join(f"{name} {np.concatenate(parts).mean():.3f}" for name, parts in self.losses.items() if parts)
         return f"LossByPosition({texts} texts; nats a token: {means or 'nothing read yet'})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        table = self.curve().round(3).head(60).to_html(index=False)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p>{table}"}
 
 
 @dataclass(frozen=True)

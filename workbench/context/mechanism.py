@@ -7,7 +7,6 @@ predict its tokens. Exact, at any length: of each layer only the rows of those f
 
 from __future__ import annotations
 
-import html
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from workbench.errors import ContextLengthError
 from workbench.generation.prefill import new_cache, prefill
 from workbench.inspection.provenance import provenance
 from workbench.models.placement import turn
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -35,7 +35,7 @@ KEYS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
-class Mechanism:
+class Mechanism(Result):
     """What one model does with one item.
 
     ``pieces`` (answer,): the tokens of the expected answer; ``told`` (answer,): those of a reference that stand in a
@@ -84,6 +84,25 @@ class Mechanism:
         """A plotly figure: attention on the needle by layer and head, the answer by the lens; ``others`` beside it."""
         return importlib.import_module("workbench.figures.heads").mechanism_figure([self, *others])
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`heads`: a row a layer and head, best first."""
+        return self.heads()
+
+    def to_xarray(self) -> xr.Dataset:
+        """needle_mass (layer, head, answer) and copied (layer, head), shares; logprob (nats) and rank (residual,
+        answer) by the logit lens, residual 0 being the embedding. ``piece`` (answer,) spells the answer, ``told`` says
+        which of its tokens stand in a needle."""
+        lens = {name: getattr(self, name).rename(layer="residual") for name in ("logprob", "rank")}
+        found = xr.Dataset({"needle_mass": self.needle_mass, "copied": self.copied, **lens})
+        return found.assign_coords(piece=("answer", list(self.pieces)), told=("answer", self.told))
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The best heads, and the answer by layer."""
+        mean = {name: getattr(self, name).values[:, self._seen].mean(1) for name in ("logprob", "rank")}
+        lens = pd.DataFrame(mean).rename_axis("after layer")
+        said = "The answer's told tokens by the logit lens after each layer (0 is the embedding): mean nats, mean rank"
+        return [("Heads, best first", self.heads()), (said, lens)]
+
     def __repr__(self) -> str:
         best = self.heads().iloc[0]
         answer = "is not its answer" if self.settles is None else f"settles at layer {self.settles}"
@@ -91,10 +110,6 @@ class Mechanism:
             f"Mechanism({self.model}, {self.item.length} tokens: head {int(best.layer)}.{int(best['head'])} reads the "
             f"needle with {best.needle_mass:.2f}; {self.item.expected!r} {answer})"
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        table = self.heads().head(8).round(3).to_html(index=False)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p>{table}"}
 
 
 class _Watch:

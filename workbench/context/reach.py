@@ -7,6 +7,7 @@ respect to its embedding, or changes when the token does.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 
 from workbench.context.loss import STEP
 from workbench.errors import ContextLengthError, PromptError
 from workbench.generation.prefill import forward_rows, new_cache
+from workbench.inspection.provenance import provenance
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -43,7 +47,7 @@ def seen(window: int | None, query: int) -> range:
 
 
 @dataclass(frozen=True, eq=False)
-class Reach:
+class Reach(Result):
     """What the last of ``tokens`` tokens depends on. ``influence`` (tokens,): the norm of the gradient of the last
     residual stream's length with respect to each embedding (float64, "gradient"), or the largest change of the last
     logits when the token is replaced ("change"; NaN where that was not tried). ``expected``: L (W - 1) + 1, all tokens
@@ -53,6 +57,7 @@ class Reach:
     method: str
     influence: np.ndarray = field(repr=False)
     expected: int
+    provenance: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def measured(self) -> int:
@@ -63,6 +68,21 @@ class Reach:
     def table(self) -> pd.DataFrame:
         """By distance from the end: influence."""
         return pd.DataFrame({"distance": np.arange(len(self.influence))[::-1], "influence": self.influence})
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table`: a row a token, the farthest first."""
+        return self.table()
+
+    def to_xarray(self) -> xr.DataArray:
+        """influence (position,), with the coordinate distance: tokens before the last one."""
+        place = np.arange(len(self.influence))
+        coords: dict[str, Any] = {"position": place, "distance": ("position", place[::-1])}
+        return xr.DataArray(self.influence, dims=("position",), coords=coords, name="influence")
+
+    def figure(self) -> Any:
+        """A plotly figure: influence by distance, and where arithmetic says that it ends. Raises WorkbenchError without
+        plotly."""
+        return importlib.import_module("workbench.figures.dots").reach_figure(self)
 
     def __repr__(self) -> str:
         return (
@@ -89,7 +109,8 @@ def reach(model: Model, ids: Sequence[int]) -> Reach:
         # a direction of its own for every width: the length of a normed vector hardly changes
         direction = torch.linspace(1, 2, len(last), dtype=last.dtype, device=last.device)
         (gradient,) = torch.autograd.grad((last * direction).sum(), embedded)
-    return Reach(model.name, "gradient", gradient[0].norm(dim=-1).cpu().numpy(), _expected(model, len(ids)))
+    return Reach(model.name, "gradient", gradient[0].norm(dim=-1).cpu().numpy(), _expected(model, len(ids)),
+                 provenance(model.loaded, ids, {"reach": "gradient"}))  # fmt: skip
 
 
 def reach_by_change(
@@ -104,14 +125,20 @@ def reach_by_change(
         raise PromptError(f"There is no token {wrong[0]} before the last", expected=f"distances of 0 to {len(ids) - 1}")
     base = _last_logits(model, ids)
     found = np.full(len(ids), np.nan)
+    said = provenance(model.loaded, ids, {"reach": "change", "distances": list(distances), "replacement": replacement})
     for distance in distances:
         if stop is not None and stop.is_set():
             return
         place = len(ids) - 1 - distance
-        other = replacement if replacement is not None else (ids[place] + 1000) % model.vocab_size
+        other = replacement if replacement is not None else _other(ids[place], model.vocab_size)
         changed = [*ids[:place], other, *ids[place + 1 :]]
         found[place] = float((_last_logits(model, changed) - base).abs().max())
-        yield distance, Reach(model.name, "change", found.copy(), _expected(model, len(ids)))
+        yield distance, Reach(model.name, "change", found.copy(), _expected(model, len(ids)), said)
+
+
+def _other(token: int, vocabulary: int) -> int:
+    """Another token: 1000 further on, or the next one where that would come round to the same."""
+    return (token + (1000 if 1000 % vocabulary else 1)) % vocabulary
 
 
 def _last_logits(model: Model, ids: Sequence[int]) -> torch.Tensor:

@@ -6,7 +6,6 @@ A head that reads the needle while the answer is written may still not matter. S
 
 from __future__ import annotations
 
-import html
 import importlib
 import random
 import threading
@@ -16,18 +15,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import xarray as xr
 
 from workbench.context.ablation import Head, ablation
 from workbench.context.item import Item
 from workbench.context.mechanism import Mechanism, mechanism
 from workbench.errors import WorkbenchError
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
 
 
 @dataclass(frozen=True, eq=False)
-class RetrievalHeads:
+class RetrievalHeads(Result):
     """``mechanisms`` of one model on several items."""
 
     model: str
@@ -91,16 +92,30 @@ class RetrievalHeads:
         """A plotly figure: layer by head, coloured by the score and by the attention on the needle."""
         return importlib.import_module("workbench.figures.heads").heads_figure(self)
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Of the model, and the items that were looked at."""
+        first = self.mechanisms[0].provenance if self.mechanisms else {}
+        return {**first, "settings": {"items": [one.item.key for one in self.mechanisms]}}
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table`: a row a layer and head, best first."""
+        return self.table.copy()
+
+    def to_xarray(self) -> xr.Dataset:
+        """score and needle_mass (layer, head), shares."""
+        return self.table.set_index(["layer", "head"])[["score", "needle_mass"]].to_xarray()
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The heads, and what happens by length."""
+        return [("Heads, best first", self.table), ("By length of the context", self.by_length)]
+
     def __repr__(self) -> str:
         top = self.top()
         named = ", ".join(f"{layer}.{head}" for layer, head in top[:6]) or "none"
         return (
             f"RetrievalHeads({self.model}, {len(self.mechanisms)} items: {len(top)} heads with a score of 0.5: {named})"
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        table = self.table.head(12).round(3).to_html(index=False)
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p>{table}"}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
-from typing import Any
 
 import pandas as pd
 
 from workbench.facts.against import Contrast
 from workbench.facts.tensors import TensorReport
+from workbench.results import Result
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class IdentityCard:
+class IdentityCard(Result):
     """All facts of one model; ``conflicts`` are those whose sources contradict each other. ``tensors``: the check of
     every tensor, None where it was not run. ``contrast``: the fields of config and tokenizer that differ from another
     checkpoint's, None where none was named."""
@@ -52,16 +51,19 @@ class IdentityCard:
     def __getitem__(self, name: str) -> Fact:
         return next(fact for fact in self.facts if fact.name == name)
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table` as a flat one: a row a fact."""
+        return self.table().reset_index()
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The facts, and the contrast where there is one."""
+        rows = [(f.name, f.stated, f.loaded, f.probed, f.mark) for f in self.facts]
+        found = [("Facts", pd.DataFrame(rows, columns=["fact", "stated", "loaded", "probed", "agrees"]))]
+        if self.contrast is not None:
+            found.append((f"Where it differs from {self.contrast.other}", self.contrast.table()))
+        return found
+
     def __repr__(self) -> str:
         wrong = ", ".join(fact.name for fact in self.conflicts)
         found = f"in conflict: {wrong}" if wrong else "no conflict"
         return f"IdentityCard({self.model}: {len(self.facts)} facts, {found})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (f.name, f.stated, f.loaded, f.probed, f.mark))
-            + "</tr>"
-            for f in self.facts
-        )  # fmt: skip
-        head = "<tr><th></th><th>stated</th><th>loaded</th><th>probed</th><th></th></tr>"
-        return {"text/plain": repr(self), "text/html": f"<table>{head}{rows}</table>"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from workbench.facts.prompt_lab import NOT_V1
 from workbench.facts.template_loss import LOSS_NOTE, table_of_loss
 from workbench.inspection.provenance import provenance
 from workbench.models.registry import assets_folder
+from workbench.results import Result
 from workbench.statistics import CONFIDENCE, bootstrap_mean
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ COLUMNS = ("conversation", "turns", "form", "scored", "tokens", "logprob", "diff
 
 
 @dataclass(frozen=True)
-class PromptCosts:
+class PromptCosts(Result):
     """``by_conversation``: one row a conversation, form and ``scored`` (`SCORED`): turns (answers in it), tokens,
     logprob (nats), difference (nats, from the reference; negative: less probable). ``measured`` of ``planned``
     conversations were read; ``left_out`` has a sentence for each that could not be."""
@@ -45,13 +47,27 @@ class PromptCosts:
     left_out: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(repr=False, default_factory=dict)
 
+    @property
+    def sentence(self) -> str:
+        """What the numbers are."""
+        return LOSS_NOTE
+
+    def to_dataframe(self, by_turns: bool = False) -> pd.DataFrame:
+        """`table` as a flat one: a row a form and what is scored; nats a conversation."""
+        return self.table(by_turns=by_turns).reset_index()
+
+    def figure(self) -> Any:
+        """A plotly figure: nats from the reference by form, with intervals. Raises WorkbenchError without plotly."""
+        return importlib.import_module("workbench.figures.dots").costs_figure(self.to_dataframe())
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The mean over conversations, then every conversation."""
+        return [("Mean over conversations", self.table()), ("By conversation", self.by_conversation)]
+
     def __repr__(self) -> str:
         means = self.table()["nats"].to_dict()
         said = [f"{form} {means[form, 'answers']:+.2f}" for form in "ABC" if (form, "answers") in means]
         return f"PromptCosts({self.model}: {self.measured} conversations; nats of all answers: {', '.join(said)})"
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self.table().to_html(escape=True) + f"<p>{LOSS_NOTE}</p>"}
 
     def table(self, *, by_turns: bool = False) -> pd.DataFrame:
         """By form and what is scored (and by turns): ``conversations``, ``tokens`` (mean), ``nats`` (mean difference of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import html
+import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from workbench.chat.templates import PromptForm, injections, prompt_forms
 from workbench.errors import PromptError
 from workbench.facts.template_loss import LOSS_NOTE, table_of_loss
 from workbench.inspection.provenance import provenance
+from workbench.results import Result
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -28,7 +29,7 @@ NOT_V1 = (
 
 
 @dataclass(frozen=True)
-class PromptLab:
+class PromptLab(Result):
     """``forms`` with the reference first; ``warnings`` as `injections` gives them, then answers whose ▁ is lost;
     ``note`` is "" or why there is no reference. ``loss`` (see `table_of_loss`) is None where it was not asked for or no
     answer is in the conversation."""
@@ -40,14 +41,28 @@ class PromptLab:
     loss: pd.DataFrame | None
     provenance: dict[str, Any] = field(repr=False, default_factory=dict)
 
+    @property
+    def sentence(self) -> str:
+        """The warnings, and why there is no reference where there is none."""
+        return " ".join(one for one in (*self.warnings, self.note) if one)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`table`: a row a form."""
+        return self.table()
+
+    def figure(self) -> Any:
+        """A plotly figure: nats of all answers less the reference's by form. Raises WorkbenchError without plotly, or
+        where no loss was measured."""
+        return importlib.import_module("workbench.figures.dots").lab_figure(self.loss)
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The forms, then the loss where it was measured."""
+        found = [("Forms of the conversation", self.table())]
+        return found if self.loss is None else [*found, (LOSS_NOTE, self.loss)]
+
     def __repr__(self) -> str:
         agree = [form.name for form in self.forms[1:] if form.agrees]
         return f"PromptLab({self.model}: {len(self.forms)} forms; as the reference: {', '.join(agree) or 'none'})"
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        shown = self.table().to_html(escape=True, index=False)
-        warned = "".join(f"<li>{html.escape(one)}</li>" for one in self.warnings)
-        return {"text/plain": repr(self), "text/html": f"{shown}<ul>{warned}</ul>"}
 
     def table(self) -> pd.DataFrame:
         """One row a form: form, agrees, tokens, first_difference (position), piece, reference_piece, refused."""

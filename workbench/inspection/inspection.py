@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.inspection.attention import Attention
 from workbench.inspection.kv_cache import labelled
+from workbench.results import Result
 
 SCHEMA = 1
 
@@ -44,7 +44,7 @@ class Record(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Inspection:
+class Inspection(Result):
     """One prompt and what one model made of it.
 
     ``record`` holds words and settings, ``arrays`` the numbers under flat names ("ids", "steps.logprob",
@@ -255,6 +255,49 @@ class Inspection:
         Raises WorkbenchError where anywidget is not installed."""
         return importlib.import_module("workbench.widgets").widget(self, **selection)
 
+    def to_dataframe(
+        self, part: str = "tokens", *, top: int = 8, least: float = 0.0, layer: int | None = None
+    ) -> pd.DataFrame:
+        """One part as a flat table (`tabular.table`): "tokens", "steps", "attention" (the ``top`` keys of each captured
+        row with a weight of at least ``least``, of one ``layer`` or all), "statistics", "heads", "lens" or "cache".
+        Raises CaptureError for what was not captured."""
+        from workbench.inspection.tabular import table
+
+        return table(self, part, top, least, layer)
+
+    def to_xarray(self, part: str = "attention") -> xr.DataArray | xr.Dataset:
+        """One part with its labels: "attention" (layer, head, query, key) with token coordinates, "map", "statistics",
+        "lens" (layer, position, rank), "blocks", "attribution" or "cache". Raises CaptureError for what was not
+        captured."""
+        from workbench.inspection.tabular import labelled_part
+
+        return labelled_part(self, part)
+
+    def figure(self, part: str | None = None, layer: int | None = None, head: int | None = None) -> Any:
+        """A plotly figure of "tokens" (surprise of each, nats), "attention" (the pooled map of ``layer``, the middle
+        one by default, and ``head``, by default the mean of all), "lens" (log-probability of what came, by layer) or
+        "cache" (bytes by layer); by default the first of lens, attention and tokens that was captured. Raises
+        CaptureError for what was not captured, WorkbenchError without plotly."""
+        return importlib.import_module("workbench.figures.runs").inspection_figure(self, part, layer, head)
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The tokens of the reply, or of the prompt where nothing was generated."""
+        found = self.to_dataframe()
+        return [("Tokens", found[self.prompt_length :] if len(self.steps) else found)]
+
+    def contradiction(self) -> str | None:
+        """How arrays and record disagree."""
+        from workbench.inspection.storage import disagreement
+
+        return disagreement(self)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Inspection:
+        """The inspection that ``save`` wrote. Raises FileFormatError."""
+        from workbench.inspection.storage import open_inspection
+
+        return open_inspection(path)
+
     def __repr__(self) -> str:
         new = len(self.ids) - self.prompt_length
         given = f" ({self.record.given} given)" if self.record.given else ""
@@ -271,15 +314,3 @@ class Inspection:
         if self.kv_cache is not None:
             parts.append(f"KV {int(self.kv_cache.bytes.sum()) / 2**20:.1f} MiB")
         return f"Inspection({self.model['name']}: {', '.join(parts)})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Plain text, and a small table of the generated tokens that needs no script; token text is escaped."""
-        shown = self.steps[["position", "piece", "logprob", "rank", "entropy"]].head(40)
-        rows = "".join(
-            f"<tr><td>{position}</td><td><code>{html.escape(piece)}</code></td>"
-            f"<td>{np.exp(logprob):.3f}</td><td>{rank}</td><td>{entropy:.2f}</td></tr>"
-            for position, piece, logprob, rank, entropy in shown.itertuples(index=False)
-        )
-        head = "<tr><th>position</th><th>token</th><th>probability</th><th>rank</th><th>entropy (nats)</th></tr>"
-        table = f"<table>{head}{rows}</table>" if rows else ""
-        return {"text/plain": repr(self), "text/html": f"<p>{html.escape(repr(self))}</p>{table}"}

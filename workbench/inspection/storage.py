@@ -172,6 +172,13 @@ def _disagreement(record: Record, arrays: dict[str, np.ndarray]) -> str | None:
     )
 
 
+def disagreement(inspection: Inspection) -> str | None:
+    """What is wrong with an inspection that was read as a part of another file; None for a sound one."""
+    if unknown := sorted(set(inspection.arrays) - set(_SHAPES)):
+        return f"there is an unknown array {unknown[0][:40]!r}"
+    return _disagreement(inspection.record, dict(inspection.arrays))
+
+
 def _bad_model(model: dict[str, Any]) -> str | None:
     """What views and captions read of the model."""
     for field in ("name", "dtype", "device"):

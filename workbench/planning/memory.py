@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +15,14 @@ from workbench.errors import ContextLengthError, WorkbenchError
 from workbench.models.shape import ModelShape
 from workbench.planning.cards import CARDS, Card
 from workbench.planning.weights import FORMATS
+from workbench.results import Result
 
 KV_BITS = (32, 16, 8, 4, 2)
 _LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
 
 
 @dataclass(frozen=True)
-class MemoryPlan:
+class MemoryPlan(Result):
     """What one text of ``tokens`` needs on a model of ``shape``, in bytes.
 
     weights: in ``format``. kv_cache: of ``kv_bits`` a number, as the model's own layers store it: all tokens, or with a
@@ -51,6 +54,7 @@ class MemoryPlan:
         return 4 * self.tokens * self.shape.vocab_size
 
     def fits(self, card: Card) -> bool:
+        """Whether `total` is at most what ``card`` has left for a model."""
         return self.total <= card.usable
 
     def longest(self, card: Card) -> int:
@@ -77,6 +81,29 @@ class MemoryPlan:
         table = pd.DataFrame([[getattr(plan, name) for name in names] for plan in plans], columns=names)
         table.index = pd.Index([plan.tokens for plan in plans], name="tokens")
         return table
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Bytes by part: weights, kv_cache, activations and capture, whose sum is `total`; then kv_cache_full and
+        eager_scores, which are not in it."""
+        names = ["weights", "kv_cache", "activations", "capture", "kv_cache_full", "eager_scores"]
+        return pd.DataFrame({"part": names, "bytes": [getattr(self, name) for name in names]})
+
+    def figure(self) -> Any:
+        """A plotly figure: gibibytes by part. Raises WorkbenchError without plotly."""
+        return importlib.import_module("workbench.figures.dots").memory_figure(self)
+
+    def tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The parts, the cards, and other lengths."""
+        return [("Bytes by part", self.to_dataframe()), ("Cards", self.cards()), ("By length", self.by_length())]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the arithmetic starts from."""
+        return {"shape": dataclasses.asdict(self.shape), "tokens": self.tokens, "format": self.format,
+                "kv_bits": self.kv_bits}  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"MemoryPlan({self})"
 
     def __str__(self) -> str:
         parts = ["weights", "kv_cache", "activations", "capture"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import html
 import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent
 MODULES = (
@@ -39,6 +43,22 @@ def bundle(extra: Sequence[Path] = ()) -> str:
     parts.append("window.workbench = modules;")
     parts.append("})();")
     return "\n".join(parts)
+
+
+def page_of(title: str, data: Any, host: str, extra: Sequence[Path]) -> str:
+    """A self-contained page: ``data`` and the views with the modules ``extra``, of which ``host`` draws the page. The
+    title is text."""
+    parts = {"title": html.escape(title), "data": packed_json(data), "script": bundle(extra), "host": host}
+    template = (FOLDER / "report.html").read_text(encoding="utf-8")
+    # One pass: what is filled in may itself hold a mark such as @data@ and must stay as it is.
+    return re.sub("@(title|data|script|host)@", lambda mark: parts[mark.group(1)], template)
+
+
+def packed_json(data: Any) -> str:
+    """``data`` as JSON, gzip and base64: what `inflated` of data.js reads. It holds no character of markup, whatever
+    the data hold, and the same data give the same text. ValueError for NaN and infinities."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,14 @@ export function unpack(packed) {
   return packed.values;
 }
 
+/** The data in a script element of a page: JSON, or (text/plain) JSON that was compressed with gzip, in base64 (bundle.py). */
+export async function inflated(element) {
+  if (element.type === "application/json") return JSON.parse(element.textContent);
+  const bytes = Uint8Array.from(atob(element.textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
 /** A token piece as one can read it: the leading-space mark as a middle dot, a line break as an arrow. */
 export function visible(piece) {
   if (piece === undefined || piece === null || piece === "") return "∅";

@@ -5,7 +5,7 @@
 
 import { make, choice } from "./dom.js";
 import { whole } from "./data.js";
-import { unpack } from "./data.js";
+import { inflated, unpack } from "./data.js";
 import { draw as drawTokens } from "./tokens.js";
 import { draw as drawAttention } from "./attention.js";
 import { draw as drawLens } from "./lens.js";
@@ -61,8 +61,8 @@ function codeOf(run, { panel, token, layer, head }, lens) {
 }
 
 /** A file with one panel of one run, made of this one. */
-function pageOf(id, at) {
-  const data = JSON.parse(document.getElementById("data").textContent);
+async function pageOf(id, at) {
+  const data = await inflated(document.getElementById("data"));
   const run = data.runs.find((one) => one.run === id);
   for (const [part, panel] of Object.entries(PARTS)) if (panel !== at.panel) run[part] = part === "lens" ? { windows: [] } : {};
   const title = `${PANELS[at.panel][1]}: ${run.title}`;
@@ -126,6 +126,11 @@ function startPanel(data, root) {
     make("main", { class: "wb-report-one" }, make("div", { class: "wb-card" }, box)),
     make("footer", { class: "wb-card" }, make("p", { class: "wb-caption", text: `${run.summary}; token ${whole(token)} was selected.` }), make("details", {}, make("summary", { text: `Where ${run.title} comes from` }), make("pre", { text: run.provenance })))));
   const view = PANELS[name][0](box, payload, { source: bound(sourceOf(data.runs), run.run), selection: { token, layer, head }, select: (part) => view.select({ run: run.run, ...part }) });
+}
+
+/** Reads the data that the page holds and draws them. */
+export async function open(page) {
+  start(await inflated(page.getElementById("data")), page.body);
 }
 
 export function start(data, root) {
