@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import GEN_CLOSED, GEN_RUNNING, GEN_SUSPENDED, getgeneratorstate
 
 from workbench.capture.recording import Recording
@@ -50,6 +50,19 @@ class Run:
         self._inspection: Inspection | None = None
         self._failure: str | None = None
         self._kept = False
+        self._watchers: list[Callable[[Step | None], object]] = []
+
+    def watch(self, watcher: Callable[[Step | None], object]) -> None:
+        """Call ``watcher(step)`` after every step, in the thread that iterates, and ``watcher(None)`` once, when it
+        is over or broken off. What it raises ends the loop."""
+        self._watchers.append(watcher)
+
+    def _tell(self, step: Step | None) -> None:
+        told = self._watchers
+        if step is None:
+            self._watchers = []
+        for watcher in told:
+            watcher(step)
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -59,12 +72,15 @@ class Run:
             step = next(self._iterator)
         except StopIteration:
             self._keep()
+            self._tell(None)
             raise
         except BaseException as error:
             if getgeneratorstate(self._iterator) == GEN_CLOSED:
                 self._failure = type(error).__name__  # the error itself would keep the forward's tensors
+                self._tell(None)
             raise
         self.steps.append(step)
+        self._tell(step)
         return step
 
     @property
@@ -97,6 +113,7 @@ class Run:
         if self._decoding.finish_reason is None:
             self._decoding.finish_reason = "stopped"
         self._keep()
+        self._tell(None)
 
     def _keep(self) -> None:
         """Keep the cache for the next turn, once, and before the recording is finished."""

@@ -18,6 +18,7 @@ from workbench.comparison import Comparison
 from workbench.comparison.parting import names
 from workbench.errors import CaptureError
 from workbench.inspection import Inspection
+from workbench.inspection.reading import read_length
 from workbench.views import cache, lens, next
 from workbench.views import tokens as strip
 
@@ -88,13 +89,16 @@ def _attention(inspection: Inspection, token: int, layer: int, head: int | None)
     found = inspection.attention
     if found is None:
         raise CaptureError("attention was not captured in this run")
+    length = read_length(inspection)
+    if token >= length:
+        raise CaptureError(f"token {token} was produced last and never read again: it has no attention of its own")
     at = slice(None) if head is None else [found.heads.index(head)]
     whose = f"layer {layer}, " + ("mean of all heads" if head is None else f"head {head}")
     reads = np.asarray(found.row(token, layer))[at].mean(0)[: token + 1]
     lists = [_list(inspection, f"What token {token} reads", reads, 0)]
     try:
-        readers = np.asarray(found.column(token, layer))[at].mean(0)
-        lists.append(_list(inspection, f"Who reads token {token}", readers, len(inspection.ids) - len(readers)))
+        readers = np.asarray(found.column(token, layer))[at].mean(0)[-(length - token) :]
+        lists.append(_list(inspection, f"Who reads token {token}", readers, token))
     except CaptureError:
         pass  # readers are known of kept states alone; what the token reads stands
     return f"<p>Attention, {whose}</p>" + "".join(lists)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import traitlets
 
 from workbench.chat.encoding import EncodedPrompt
-from workbench.errors import CaptureError, WorkbenchError
+from workbench.errors import CaptureError
 from workbench.generation.decoding import Step
 from workbench.inspection import Inspection, Run
 from workbench.views import tokens
@@ -32,10 +32,9 @@ class TokenStrip(View):
     Of an Inspection it shows all. Of a Run it shows the prompt and follows the reply::
 
         run = model.generate("Once upon a time")
-        strip = widgets.TokenStrip(run)
-        display(strip)
-        for step in strip.follow():  # the steps of the run, which the strip shows as they come
-            ...
+        display(widgets.TokenStrip(run))
+        for step in run:
+            ...  # the strip shows each as it comes; when the run is over, it is the strip of its inspection
 
     Of an encoded prompt it shows the prompt, and what `extend` adds. ``selection``: {"run", "token"}, read and set from
     Python, negative tokens count from the end. ``mode``: the colour, one of probability, surprise, entropy. ``live``:
@@ -62,7 +61,7 @@ class TokenStrip(View):
             )
         self._run = found if isinstance(found, Run) else None
         self._inspection = found if isinstance(found, Inspection) else None
-        self._sent, self._kept, self._following = 0.0, 0, False
+        self._sent, self._kept = 0.0, 0
         self._lock = threading.RLock()  # a page's questions may come in another thread while a cell runs
         if isinstance(found, Inspection):
             self._payload = tokens.pack(found)
@@ -75,7 +74,9 @@ class TokenStrip(View):
             self.finish(found.inspection)
         elif self._inspection is None:
             self._tell(now=True)
-            self._catch_up()
+        if self._run is not None and self._inspection is None:
+            self.extend(self._run.steps)
+            self._run.watch(self._step)
         first = min(self._payload["prompt_length"], len(self) - 1) if token is None else token
         self.selection = {"run": self._name, "token": first}
 
@@ -90,21 +91,6 @@ class TokenStrip(View):
                     self._add(step)
             finally:
                 self._tell()
-
-    def follow(self) -> Iterator[Step]:
-        """Iterate the run of this strip, showing its steps as they come. Where the loop is left early the run can be
-        followed further; what came by then is shown. When the run is over, the strip is that of its inspection."""
-        if self._run is None:
-            raise WorkbenchError("This strip has no run to follow", expected="TokenStrip(model.generate(...))")
-        self._following = True
-        try:
-            for step in self._run:
-                self._take_steps()
-                yield step
-        finally:
-            self._following = False
-            self._settle()
-            self._catch_up()
 
     def finish(self, inspection: Inspection | None = None) -> None:
         """The reply is over: the state forgets its tokens, and ``inspection`` answers for them from now on. Raises
@@ -135,8 +121,6 @@ class TokenStrip(View):
         answers them. Raises WorkbenchError, in a sentence, for what does not exist."""
         if not isinstance(request, dict) or request.get("kind") == "script":
             return super().answer(request)
-        if not self._following:
-            self._catch_up()
         if request.get("kind") == "open":
             with self._lock:
                 return {"tokens": self._payload | {name: self._payload[name][:] for name in LISTS}}
@@ -182,21 +166,13 @@ class TokenStrip(View):
             self._payload[name].append(value)
         self._payload["given"] += step.given
 
-    def _catch_up(self) -> None:
-        """Take over what the run has done by itself."""
-        if self._run is None or self._inspection is not None:
-            return
-        if self._run.finish_reason is not None:
-            self.finish(self._run.inspection)
-        else:
-            self._take_steps()
-
-    def _take_steps(self) -> None:
-        """The steps of the run that are not shown yet."""
+    def _step(self, step: Step | None) -> None:
+        """The run of this strip has made a step, or is over."""
         assert self._run is not None
-        with self._lock:
-            if new := self._run.steps[len(self) - self._payload["prompt_length"] :]:
-                self.extend(new)
+        if step is not None:
+            self.extend(step)
+        elif self._inspection is None:
+            self.finish(None if self._run.finish_reason is None else self._run.inspection)
 
     def _tell(self, now: bool = False) -> None:
         """Tell the pages: what came since `begun`, and once that is a quarter of it, a new `begun`."""
