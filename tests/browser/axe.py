@@ -5,6 +5,8 @@ from __future__ import annotations
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
+from tests.browser.talking import becomes
+
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 # What fades in or out has its colours when it is done; a caret that blinks is never done.
@@ -12,11 +14,15 @@ _RUN = """async ([include, tags]) => {
   const ends = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < 1e4);
   await Promise.race([Promise.allSettled(ends.map((one) => one.finished)), new Promise((go) => setTimeout(go, 1000))]);
   const found = await axe.run(include ? { include: [[include]] } : document,
-    { runOnly: { type: "tag", values: tags }, resultTypes: ["violations"], preload: false });
+    { runOnly: { type: tags.length > 1 ? "tag" : "rule", values: tags }, resultTypes: ["violations"], preload: false });
   const why = (node) => ([...node.any, ...node.all, ...node.none][0] || {}).message;
   return found.violations.flatMap((rule) => rule.nodes.map((node) =>
     [rule.id, node.target.join(" "), node.html.slice(0, 160), why(node)].join(" | ")));
 }"""
+
+
+_THEMED = """dark => [document.body.classList.contains("dark"), document.documentElement.dataset.theme === "dark"]
+  .includes(true) === dark"""
 
 
 def violations(page: Page, include: str = "") -> list[str]:
@@ -25,3 +31,15 @@ def violations(page: Page, include: str = "") -> list[str]:
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE_SCRIPT)
     return list(page.evaluate(_RUN, [include, TAGS]))
+
+
+def in_both_colours(page: Page, include: str = "") -> list[str]:
+    """`violations` of a page in the dark, and what of its contrast, the one rule that colours decide, is wrong in the
+    light."""
+    found = violations(page, include)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        becomes(page, True, page.evaluate, _THEMED, scheme == "dark")
+        if scheme == "light":
+            found += [f"{line} | light" for line in page.evaluate(_RUN, [include, ["color-contrast"]])]
+    return found

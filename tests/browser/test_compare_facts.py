@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 import workbench as wb
 from tests.browser.axe import violations
+from tests.browser.talking import becomes
 from workbench.planning import ModelShape
 
 pytestmark = pytest.mark.browser
@@ -24,18 +25,18 @@ def test_facts_claims_and_memory(watched: Callable, address: str, models: list[s
     rows = facts.locator("tbody tr")
     every = rows.count()
     facts.get_by_label("Only what differs between the two").check()
-    assert 0 < rows.count() < every
+    becomes(page, True, lambda: 0 < rows.count() < every)
     facts.get_by_label("Only what differs between the two").uncheck()
 
     hostile = "<img src=x onerror=alert(1)> & text to read. " * 4
     facts.get_by_label("Texts to read").fill(f"{hostile}\n---\nAnother one. And more of it.")
     facts.get_by_role("button", name="Probe theta and window").click()
-    expect(facts.locator(".wb-curve")).to_have_count(2, timeout=30_000)
+    expect(facts.locator(".wb-curve")).to_have_count(2)
     expect(facts.get_by_role("row", name="theta")).to_contain_text("probed theta 10000: loss")
 
     facts.get_by_label("Compared with").select_option(models[1])
     facts.get_by_role("button", name="Check every tensor").click()
-    expect(facts.locator(".wb-tensors-said")).to_contain_text("ltered: lm_head.weight", timeout=30_000)
+    expect(facts.locator(".wb-tensors-said")).to_contain_text("ltered: lm_head.weight")
     expect(facts).to_contain_text("In conflict")
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

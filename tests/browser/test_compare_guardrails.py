@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 import workbench as wb
 from tests.browser.axe import violations
 from tests.browser.conftest import Watched
-from tests.browser.talking import ask, footers, ready
+from tests.browser.talking import ask, footers, idle, ready, settings
 
 pytestmark = pytest.mark.browser
 
@@ -28,10 +28,11 @@ def test_before_and_after(address: str, models: list[str], watched: Callable[...
     prompts.fill("What do <b>you</b> see?")
     section.get_by_label("Longest reply (tokens)").fill("6")
     go.click()
-    expect(go).to_be_enabled(timeout=30_000)
+    table = section.get_by_role("region", name="Replies without and with the safe prompt")
+    expect(table.locator("tbody tr")).to_have_count(1)
+    expect(go).to_be_enabled()
     found = wb.guarded(wb.load(models[1]), ["What do <b>you</b> see?"], wb.Sampling(max_new_tokens=6))
     one = found.replies[0]
-    table = section.get_by_role("region", name="Replies without and with the safe prompt")
     cells = [cell.inner_text().strip() for cell in table.locator("tbody th, tbody td").all()]
     assert cells[0] == "What do <b>you</b> see?"
     assert [cells[1].split(), cells[2].split()] == [one.plain.split(), one.safe.split()]
@@ -53,7 +54,7 @@ def test_the_switches_show_where_they_are_on(address: str, watched: Callable[...
     safe_prompt = page.get_by_role("checkbox", name="Safe prompt")
     badge = page.locator(".wb-column").first.locator(".wb-column-head .wb-badge")
     expect(badge).not_to_contain_text("safe prompt")
-    page.locator("#wb-settings button").first.click()
+    settings(page)
     safe_prompt.check()
     expect(badge).to_contain_text("safe prompt")
     page.get_by_label("Moderate questions and answers").check()
@@ -62,9 +63,10 @@ def test_the_switches_show_where_they_are_on(address: str, watched: Callable[...
     expect(footers(page)).to_contain_text("safe prompt ·")
     expect(footers(page)).to_contain_text("question: ")
     expect(footers(page)).to_contain_text("answer: ")
+    idle(page)
     page.reload()
     ready(page)
-    page.locator("#wb-settings button").first.click()
+    settings(page)
     expect(safe_prompt).to_be_checked()
     safe_prompt.uncheck()
     expect(badge).not_to_contain_text("safe prompt")

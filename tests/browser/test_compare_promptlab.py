@@ -46,7 +46,7 @@ def test_the_prompt_lab(watched: Callable, address: str, models: list[str]) -> N
 
     lab.get_by_role("button", name="What it costs in loss").click()
     costs = lab.get_by_role("table", name="What each form costs", exact=True).locator("tbody tr")
-    expect(costs).to_have_count(12, timeout=30_000)
+    expect(costs).to_have_count(12)
     assert found.loss is not None
     cost = found.loss.query("form == 'A' and answer == 'all'").difference.iloc[0]
     expect(costs.first).to_contain_text(f"{cost:+.3f}".replace("-", "−"))

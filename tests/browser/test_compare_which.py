@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 import workbench as wb
 from tests.browser.axe import violations
 from tests.browser.conftest import Watched
+from tests.browser.talking import becomes
 
 pytestmark = pytest.mark.browser
 TEXTS = ["The boats went out and the boats came home. " * 4, "<b>Tom</b> has the hat, Anna has the key. " * 4]
@@ -28,12 +29,12 @@ def test_own_texts_are_measured_and_shown(address: str, models: list[str], watch
     section.get_by_text("Your own texts and questions").click()
     section.get_by_label("Texts", exact=True).fill(TEXTS[0] + "\n---\n" + TEXTS[1])
     go.click()
-    expect(section.locator(".wb-finding")).to_contain_text("2 items", timeout=30_000)
-    expect(go).to_be_enabled(timeout=30_000)
+    expect(section.locator(".wb-finding")).to_contain_text("2 items")
+    expect(go).to_be_enabled()
 
     a, b = (wb.load(name) for name in models)
     found = wb.factorial(a, b, measures=["loss"], texts=[text.strip() for text in TEXTS])
-    assert section.locator(".wb-finding").inner_text() == found.sentences["loss", "past 24"]
+    becomes(page, found.sentences["loss", "past 24"], section.locator(".wb-finding").inner_text)
     expect(section).to_contain_text("Both have theta 10000: theta is no factor here.")
     rows = section.get_by_role("region", name="Cells").get_by_role("row").all_inner_texts()[1:]
     means = found.paired("loss", "past 24").mean()
@@ -41,7 +42,7 @@ def test_own_texts_are_measured_and_shown(address: str, models: list[str], watch
     expect(section.get_by_role("img", name="Effects in nats a token")).to_contain_text("weights × window")
     assert violations(page, "#wb-section-which") == []
     section.get_by_label("Outcome").select_option("loss, to 24 tokens")
-    assert section.locator(".wb-finding").inner_text() == found.sentences["loss", "to 24"]
+    becomes(page, found.sentences["loss", "to 24"], section.locator(".wb-finding").inner_text)
     with page.expect_download() as saved:
         section.get_by_role("button", name="CSV").first.click()
     assert b"weights x window" in saved.value.path().read_bytes()

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 import workbench as wb
 from tests.browser.axe import violations
+from tests.browser.talking import becomes
 from workbench.context.haystack import of_text
 from workbench.context.tasks import TASKS
 
@@ -44,16 +45,16 @@ def test_a_grid_is_read_measured_and_explained(watched: Callable, address: str, 
     section.get_by_label("Your own text to hide them in").fill(HOSTILE * 40)
     section.get_by_role("button", name="Measure").click()
     by_length = section.get_by_role("region", name="Right by length")
-    expect(by_length.get_by_role("row")).to_have_count(3, timeout=30_000)
-    expect(section.get_by_role("button", name="Measure")).to_be_enabled(timeout=30_000)
+    expect(by_length.get_by_role("row")).to_have_count(3)
+    expect(section.get_by_role("button", name="Measure")).to_be_enabled()
 
     study = wb.needle([wb.load(name) for name in models], [128, 160], [0.0, 1.0], cases=1,
                       tasks=TASKS["needle"](of_text((HOSTILE * 40).strip(), "yours")))  # fmt: skip
     list(study)
     wanted = study.grid.by_length()
-    row = by_length.get_by_role("row").nth(1).get_by_role("cell").all_inner_texts()
     logprob = wanted.query("model == @models[0] and length == 128")["logprob"].item()
-    assert row[1] == f"{logprob:.3f}".replace("-", "−"), (row, logprob)
+    cell = by_length.get_by_role("row").nth(1).get_by_role("cell").nth(1)
+    expect(cell).to_have_text(f"{logprob:.3f}".replace("-", "−"))
 
     section.locator("canvas.wb-grid").first.focus()
     page.keyboard.press("Enter")
@@ -84,9 +85,13 @@ def test_loss_reach_and_heads(watched: Callable, address: str, models: list[str]
     study = wb.loss_by_position([wb.load(name) for name in models], [text.strip() for text in TEXTS])
     list(study)
     curve = study.found.curve()
-    expect(section.get_by_role("button", name="Read", exact=True)).to_be_enabled()  # one text alone shows, too
     expect(cells).to_have_count(1 + len(curve))
-    assert [row.split("\t")[2].strip() for row in cells.all_inner_texts()[1:]] == [f"{x:.3f}" for x in curve["loss"]]
+    expect(section.get_by_role("button", name="Read", exact=True)).to_be_enabled()  # one text alone shows, too
+
+    def losses() -> list[str]:
+        return [row.split("\t")[2].strip() for row in cells.all_inner_texts()[1:]]
+
+    becomes(page, [f"{x:.3f}" for x in curve["loss"]], losses)
     section.get_by_label("Tokens of one copy").fill("8")
     section.get_by_role("button", name="Read random tokens twice").click()
     expect(section.get_by_role("region", name="Induction").get_by_role("row")).to_have_count(3)

@@ -191,7 +191,7 @@ def test_the_page_measures_on_demand_and_stops(
     expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL(")
     expect(page.get_by_role("button", name="Measure exactly")).to_have_count(0)
     expect(page.locator(".wb-measuring")).to_be_hidden()
-    assert "at most" not in page.locator(".wb-parting p").inner_text()
+    expect(page.locator(".wb-parting p")).not_to_contain_text("at most")
     assert before.split(";")[0] == page.locator(".wb-parting p").inner_text().split(";")[0]
     page.get_by_role("tab", name="Attention").click()
     expect(page.locator(".wb-panel:visible .wb-legend-line")).to_contain_text("reads more")

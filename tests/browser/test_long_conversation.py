@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.talking import answered, ask, settings
+from tests.browser.talking import answered, ask, becomes, idle, settings
 
 pytestmark = pytest.mark.browser
 
@@ -62,18 +62,22 @@ def test_a_long_conversation_stays_small(watched: Callable, long_address: str) -
     wire = Wire(page)
     ask(page, LONG)
     answered(page)
-    assert page.locator(".wb-minimap").count() == 1, "more tokens than the page draws"
-    used = page.locator(".wb-model-meter").inner_text().replace("\u2009", "")
-    assert int(used.split(" / ")[0].split()[-1]) > TOKENS
+    idle(page)
+    expect(page.locator(".wb-minimap"), "more tokens than the page draws").to_have_count(1)
+
+    def used() -> int:
+        return int(page.locator(".wb-model-meter").inner_text().replace("\u2009", "").split(" / ")[0].split()[-1])
+
+    becomes(page, True, lambda: used() > TOKENS)
     assert nodes(page) < MOST_NODES
     settings(page, longest=WRITTEN)
     wire.sizes.clear()
     ask(page, "Who has the hat?")
-    page.wait_for_selector(".wb-live", state="attached")
     # The window of the strip goes along with the reply that is written.
     page.wait_for_function("Number([...document.querySelectorAll('.wb-token')].at(-1)?.dataset.i) > 5200")
     assert nodes(page) < MOST_NODES
     answered(page, 0, 2)
+    idle(page)
     assert nodes(page) < MOST_NODES
     assert sum(wire.sizes) < MOST_BYTES_A_TURN, wire.sizes
     numbers = page.evaluate("[...document.querySelectorAll('.wb-token')].map((token) => Number(token.dataset.i))")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import workbench as wb
+from tests.browser.talking import becomes
 from tests.prompts import prompt_of
 
 pytestmark = pytest.mark.browser
@@ -53,7 +54,7 @@ def test_a_long_report_is_whole_and_quick_to_use(watched: Callable, report: Path
     expect(page.locator(".wb-list .wb-row").first).to_be_visible()
     before = page.locator(".wb-map").evaluate("canvas => canvas.toDataURL()")
     page.get_by_label("largest share").check()
-    assert page.locator(".wb-map").evaluate("canvas => canvas.toDataURL()") != before
+    becomes(page, True, lambda: page.locator(".wb-map").evaluate("canvas => canvas.toDataURL()") != before)
     expect(page.locator(".wb-maps figcaption").last).to_contain_text("largest share in a cell")
 
 
@@ -63,6 +64,7 @@ def test_the_whole_text_is_in_reach(watched: Callable, report: Path) -> None:
     line = page.locator(".wb-minimap")
     width = line.bounding_box()["width"]
     line.click(position={"x": width * 0.1, "y": 7})
+    expect(page.locator(".wb-token.wb-on")).to_be_visible()
     where = page.locator(".wb-where").inner_text().replace("\u2009", "")
     assert 400 < int(where.split("position ")[1].split()[0]) < 800
     expect(page.locator(".wb-token.wb-on")).to_be_visible()

@@ -108,8 +108,8 @@ def test_a_panel_of_a_report_is_a_page_of_its_own(watched: Callable, report: Pat
             page.get_by_role("tab", name=tab).click()
             page.wait_for_selector(f".wb-{panel}[data-drawn]")
         alone = watched(take(page, panel, "figure", "HTML", tmp_path).as_uri()).page
-        alone.wait_for_selector(f".wb-{panel} .wb-actions")
-        assert alone.locator(".wb-actions").count() == 1
+        expect(alone.locator(f".wb-{panel} .wb-actions")).to_have_count(1)
+        expect(alone.locator(".wb-actions")).to_have_count(1)
         if panel == "attention":
             alone.wait_for_selector(".wb-attention[data-drawn*='/12/']")
             again = watched(take(alone, panel, "figure", "HTML", tmp_path).as_uri()).page
