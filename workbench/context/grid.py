@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from workbench.context.apart import known, told_apart
 from workbench.context.store import read_settings, read_trials
 from workbench.errors import WorkbenchError
 from workbench.results import Result
@@ -27,10 +28,14 @@ THRESHOLD = 0.856
 
 @dataclass(frozen=True, eq=False)
 class Grid(Result):
-    """``trials``: a row for each (see `study.as_row`). ``provenance``: the study's settings, and each model's."""
+    """``trials``: a row for each (see `study.as_row`); one name that stands for several models or tasks in a shared
+    folder is told apart (`apart.told_apart`). ``provenance``: the study's settings, and each model's."""
 
     trials: pd.DataFrame
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trials", told_apart(self.trials))
 
     @classmethod
     def open(cls, path: str | Path) -> Grid:
@@ -81,6 +86,7 @@ class Grid(Result):
         """Models ``a`` and ``b`` on the items both have answered, by task and length: n, both, only_a, only_b, neither
         right; difference of the shares (b - a); p of McNemar's exact test; logprob_difference (mean nats a token, b -
         a) with its 95 % bootstrap interval low and high. Raises WorkbenchError when they share no item."""
+        known((a, b), self.trials["model"])
         sides = [self.trials[self.trials["model"] == name].set_index("item") for name in (a, b)]
         shared = sides[0].index.intersection(sides[1].index)
         if not len(shared):
@@ -118,7 +124,9 @@ class Grid(Result):
     def models(self) -> list[str]:
         """The models' names, in the order they were asked; by name where that is not known."""
         answered = set(self.trials["model"]) if len(self.trials) else set()
-        asked = [name for name in self.provenance.get("models", ()) if name in answered]
+        asked = [label for name in self.provenance.get("models", ())
+                 for label in sorted(answered) if label == name or label.startswith(f"{name} [")]  # fmt: skip
+        asked = list(dict.fromkeys(asked))
         return asked + sorted(answered - set(asked))
 
     def save_svg(self, path: str | Path, task: str | None = None) -> Path:

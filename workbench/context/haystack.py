@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -31,6 +32,13 @@ class Haystack:
 
     name: str
     _stream: Callable[[int, int], Iterator[str]] = field(repr=False)
+    digest: str = ""
+    """The first eight hexadecimal digits of the text's SHA-256; "" for those that are made by rule."""
+
+    @property
+    def label(self) -> str:
+        """The name, and for a text of one's own which one: two files may have one name."""
+        return f"{self.name} {self.digest}".strip()
 
     def sentences(self, count: int, seed: int, case: int) -> list[str]:
         """The first ``count``; all there are where those are fewer."""
@@ -60,7 +68,7 @@ def of_text(text: str, name: str = "text") -> Haystack:
     found = [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
     if not found:
         raise PromptError(f"The haystack {name!r} has no text", expected="sentences to hide something in")
-    return Haystack(name, lambda seed, case: iter(found))
+    return Haystack(name, lambda seed, case: iter(found), hashlib.sha256(text.encode()).hexdigest()[:8])
 
 
 def read_haystack(wanted: str | Path | Haystack) -> Haystack:

@@ -130,6 +130,9 @@ class Plan:
                     f"A length of {max(self.lengths)} tokens", expected=f"at most {model.context} for {model.name}",
                     remedy="Ask for shorter lengths",
                 )  # fmt: skip
+        for task in self.tasks:
+            for tokenizer in {model.tokenizer.sha256: model.tokenizer for model in self.models}.values():
+                task.check(tokenizer, self.cases)
         if min(self.lengths) < 1 or not all(0 <= depth <= 1 for depth in self.depths):
             raise WorkbenchError("A length or depth is out of range", expected="lengths of tokens, depths of 0 to 1")
 

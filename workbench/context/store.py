@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def read_trials(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder)
     parts: list[pd.DataFrame] = []
     held = 0
-    for path in sorted(folder.glob("part-*")):
+    for path in _parts(folder):
         try:
             held += path.stat().st_size
             if held > MOST_BYTES:
@@ -121,7 +121,7 @@ def read_trials(folder: str | Path) -> pd.DataFrame:
             elif path.suffix == ".jsonl":
                 parts.append(pd.DataFrame(_journal(path)))
         except FileNotFoundError:
-            continue  # its process has just sealed it
+            continue  # its process has just sealed it: the next listing has the part it became
         except FileFormatError:
             raise
         except Exception as error:  # pyarrow raises many kinds
@@ -135,6 +135,15 @@ def read_trials(folder: str | Path) -> pd.DataFrame:
     if "key" not in table:
         raise FileFormatError(f"The parts of {folder} hold no trials", expected="a study's folder")
     return table.drop_duplicates("key").sort_values("key", ignore_index=True)
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Every part, each once, and after them those that came while they were read: a journal that is sealed meanwhile
+    stands in the next listing as its parquet part."""
+    given: set[Path] = set()
+    while fresh := sorted(set(folder.glob("part-*")) - given):
+        given.update(fresh)
+        yield from fresh
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:

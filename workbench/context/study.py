@@ -138,7 +138,8 @@ def as_row(group: Group, trial: Trial, found: Answer) -> dict[str, Any]:
     haystack = read_haystack(group.task.haystack or group.task.own_haystack).name
     return {
         "key": trial.key, "item": item.key, "model": trial.label, "cache": trial.cache or "full",
-        "weights": model.weights_hash,
+        "weights": model.weights_hash, "dtype": str(model.dtype).removeprefix("torch."),
+        "quantization": model.quantization or "", "variant": group.task.variant,
         "switches": json.dumps(dict(model.switches), sort_keys=True), "task": item.task, "haystack": haystack,
         "length": item.length, "depth": item.depth, "case": item.case, "seed": item.seed, "form": item.form,
         "right": found.score.right, "share": found.score.share, "logprob": found.logprob,

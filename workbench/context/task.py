@@ -27,6 +27,8 @@ class Task(ABC):
     """Tokens kept free for the answer."""
     judge: ClassVar[str] = "all"
     own_haystack: ClassVar[str] = "drawn"
+    prose: ClassVar[bool] = True
+    """Whether the question is hidden in a haystack; others make their own text."""
     deep: ClassVar[bool] = True
     """Whether the question has a depth; others are asked once a length."""
     alike: ClassVar[bool] = False
@@ -56,6 +58,15 @@ class Task(ABC):
             (draft.expected.removeprefix(draft.lead).lstrip() if form == "plain" else draft.expected), needles,
             self.judge,
         )  # fmt: skip
+
+    def check(self, tokenizer: Tokenizer, cases: int) -> None:
+        """Before any of ``cases`` questions is asked: raises PromptError for one that no length could hold."""
+        return None
+
+    @property
+    def variant(self) -> str:
+        """What tells two tasks of one name apart: what the question is hidden in, and where it is from."""
+        return read_haystack(self.haystack or self.own_haystack).label if self.prose else ""
 
     def filler(self, seed: int, case: int) -> _Filler:
         return _Filler(read_haystack(self.haystack or self.own_haystack), seed, case)

@@ -19,6 +19,7 @@ class CommonWords(Task):
     """The ten most frequent words."""
 
     name = "common-words"
+    prose = False
     title = "Common words"
     budget = 64
     deep = False

@@ -21,6 +21,7 @@ class KeyValue(Task):
     query_aware: bool = False
 
     name = "key-value"
+    prose = False
     title = "Key-value pairs"
     budget = 64
 

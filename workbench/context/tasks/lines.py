@@ -33,6 +33,7 @@ class Lines(Task):
     """The number registered in a named line."""
 
     name = "lines"
+    prose = False
     title = "Lines"
     budget = 40
 

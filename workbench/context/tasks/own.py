@@ -6,6 +6,7 @@ is an answer written out (by default the answers joined by a comma); every line 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any
 from workbench.context.draft import Draft
 from workbench.context.haystack import Haystack
 from workbench.context.task import Task, spread
-from workbench.errors import FileFormatError
+from workbench.errors import FileFormatError, PromptError
+from workbench.models import Tokenizer
 
 MOST_BYTES = 16 * 2**20
 
@@ -28,6 +30,8 @@ class Line:
     question: str
     answers: tuple[str, ...]
     expected: str
+    where: str = ""
+    """The file's name and the line's number."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,26 @@ class Own(Task):
     """The cases of a file; see `read_own`."""
 
     lines: tuple[Line, ...] = ()
+    source: str = ""
+    """The file's name, and eight hexadecimal digits of its SHA-256."""
 
     name = "own"
     title = "Questions of a file"
     budget = 48
+
+    def check(self, tokenizer: Tokenizer, cases: int) -> None:
+        """Raises PromptError, naming the line, for an expected answer that is longer than the answer's budget."""
+        for line in self.lines[:cases]:
+            if (count := len(tokenizer.encode(line.expected))) > self.budget:
+                raise PromptError(
+                    f'{line.where}: "expected" has {count} tokens',
+                    expected=f"at most {self.budget}, which each context keeps free for the answer",
+                    remedy="Write a shorter one; all that is looked for in the reply stands in \"answer\"",
+                )  # fmt: skip
+
+    @property
+    def variant(self) -> str:
+        return f"{self.source} in {super().variant}" if self.source else super().variant
 
     def draft(self, rng: random.Random, depth: float, seed: int, case: int, tokens: int) -> Draft:
         line = self.lines[case % len(self.lines)]
@@ -62,7 +82,8 @@ def read_own(path: str | Path, haystack: str | Haystack = "") -> Own:
         raise FileFormatError(
             f"{path.name} has no lines", expected='lines such as {"needle": ..., "question": ..., "answer": ...}'
         )
-    return Own(haystack, tuple(found))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return Own(haystack, tuple(found), f"{path.name} {digest}")
 
 
 def _line(text: str, where: str) -> Line:
@@ -79,7 +100,7 @@ def _line(text: str, where: str) -> Line:
     expected = raw.get("expected", ", ".join(answers))
     if not isinstance(expected, str) or not expected.strip():
         raise FileFormatError(f'{where}: "expected" is no text', expected="an answer written out, or nothing")
-    return Line(needles, question[0], answers, expected)
+    return Line(needles, question[0], answers, expected, where)
 
 
 def _texts(raw: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
