@@ -10,7 +10,12 @@ from workbench.planning.cards import Card
 @dataclass(frozen=True)
 class Accelerator:
     """``peak``: multiply-adds counted twice, a second, of dense bfloat16 matrices with float32 sums; ``bandwidth`` of
-    its memory in bytes a second. Both from NVIDIA's data sheets, without sparsity."""
+    its memory in bytes a second. Both as NVIDIA states them, without sparsity.
+
+    Held against quotations of the data sheets in November 2026: A100 80 GB (312 TFLOPS, 2039 GB/s:
+    glennklockwood.com/garden/processors/A100) and H100 SXM (1979 TFLOPS with sparsity, half of it without, 3350 GB/s:
+    archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html). L4, A10, L40S and H200 were not: no source is named
+    for them."""
 
     card: Card
     peak: float
