@@ -128,7 +128,8 @@ def _one_beginning(evidence: Evidence) -> tuple[str, str]:
 
     turns = [{"role": role, "content": "a"} for role in ("user", "assistant", "user")]
     count = encode(evidence.tokenizer, turns).ids.count(1)
-    return ("true" if count == 1 else "false"), f"id 1 stands {count} times in the reference ids of two turns"
+    often = "once" if count == 1 else f"{count} times"
+    return ("true" if count == 1 else "false"), f"id 1 stands {often} in the reference ids of two turns"
 
 
 def _contexts(evidence: Evidence) -> tuple[str, str]:
