@@ -15,7 +15,7 @@ import workbench as wb
 from tests.reference import eager, random_ids
 from workbench.context.induction import induction, repeated
 from workbench.context.loss import LossByPosition, default_edges, loss, segments_interval, token_losses
-from workbench.context.reach import reach, reach_by_change, receptive_field, seen
+from workbench.context.reach import _other, reach, reach_by_change, receptive_field, seen
 from workbench.context.rope import attention_by_distance, similarity, slow_pairs, wavelengths
 from workbench.errors import WorkbenchError
 
@@ -109,6 +109,11 @@ def test_the_reach_is_what_the_window_allows(
     if window is not None:
         assert last[40 - expected - 1] == 0
         assert np.isnan(last[5])
+
+
+@pytest.mark.parametrize("vocabulary", [2, 8, 500, 1000, 32000])
+def test_a_replaced_token_is_another(vocabulary: int) -> None:
+    assert all(_other(token, vocabulary) not in (token, vocabulary) for token in range(vocabulary))
 
 
 def test_receptive_fields_and_keys() -> None:
