@@ -31,13 +31,13 @@ def asked(given: argparse.Namespace) -> dict:
     return {"lengths": lengths, "depths": spaced(given.depths), "cases": given.cases}
 
 
-def by_generate(model: wb.Model, plan: Plan) -> tuple[float, list[str]]:
-    """Seconds of making each question and generating its answer by itself, and the answers."""
-    began, texts = time.perf_counter(), []
+def by_generate(model: wb.Model, plan: Plan) -> tuple[float, dict[str, str]]:
+    """Seconds of making each question and generating its answer by itself, and the answers by their trials' keys."""
+    began, texts = time.perf_counter(), {}
     for group in plan.groups():
         for trial in group.trials():
             run = model.generate(trial.item.prompt, wb.Sampling(max_new_tokens=trial.item.budget), wb.Capture.nothing())
-            texts.append("".join(step.text for step in run).strip())
+            texts[trial.key] = "".join(step.text for step in run).strip()
     return time.perf_counter() - began, texts
 
 
@@ -60,7 +60,7 @@ def grid(given: argparse.Namespace) -> None:
     for model in models:
         alone, texts = by_generate(model, needle(model, **asked(given)).plan)
         mine = trials[trials["model"] == model.name]
-        same = sum(a == b for a, b in zip(mine["answer"], texts, strict=True))
+        same = sum(texts[key] == said for key, said in zip(mine["key"], mine["answer"], strict=True))
         ours = spent[model.name]
         print(f"| {model.name} | {len(mine)} | {mine['prompt_tokens'].sum()} | {ours:.1f} | {mine['read'].sum()} | "
               f"{alone:.1f} | {alone / ours:.2f} | {same} of {len(texts)} |")  # fmt: skip

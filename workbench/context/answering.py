@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,9 +67,8 @@ def answer(reader: AnyReader, item: Item, stop: threading.Event | None = None) -
 def answers(
     reader: AnyReader, items: Iterable[Item], stop: threading.Event | None = None
 ) -> Iterator[tuple[int, Answer]]:
-    """Each of ``items`` by its number, and its `Answer`, as they come: of those answered together, in the order in
-    which their replies end. Ends early when stopped. Raises ContextLengthError for an item longer than the model's
-    positions."""
+    """Each of ``items`` by its number, in their order, and its `Answer`: those answered together come together.
+    Ends early when stopped. Raises ContextLengthError for an item longer than the model's positions."""
     several = isinstance(reader, Reader)
     rows: list[_Row] = []
     held, began = 0, time.perf_counter()
@@ -79,10 +79,10 @@ def answers(
         rows.append(row)
         held += sum(part.nbytes for layer in row.cache.layers for part in (layer.keys, layer.values)) if several else 0
         if not several or len(rows) == TOGETHER or held > HELD or time.perf_counter() - began > SOON:
-            yield from _replies(reader, rows, stop)
+            yield from sorted(_replies(reader, rows, stop), key=itemgetter(0))
             rows, held, began = [], 0, time.perf_counter()
     if rows:
-        yield from _replies(reader, rows, stop)
+        yield from sorted(_replies(reader, rows, stop), key=itemgetter(0))
 
 
 @dataclass(eq=False)
