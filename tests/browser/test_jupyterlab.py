@@ -121,3 +121,98 @@ run.inspection.widget()"""
     nbformat.write(notebook, lab.folder / "saved.ipynb")
     page = opened("saved.ipynb")
     expect(page.locator(".wb-look-status")).to_have_text("No kernel holds this run: run its cell to look inside.")
+
+
+TALK = [
+    """import threading
+import workbench as wb
+from workbench.inspection import Run
+from workbench.widgets import Chat, RetrievalGrid, Switchboard, writing
+writing.TICK, go, walk = 0, threading.Event(), Run.__next__
+def held(run):
+    assert len(run.steps) != 3 or go.wait(120)
+    return walk(run)
+Run.__next__ = held
+twin = wb.load("twin-v0.2")
+chat = Chat(twin, sampling=wb.Sampling(max_new_tokens=30))
+chat""",
+    "board = Switchboard(twin)\nboard",
+    "grid = RetrievalGrid(wb.needle(twin, lengths=[128, 192], depths=[0, 1], cases=1))\ngrid",
+]
+"""A chat whose replies wait behind their third token until ``go`` is set."""
+
+
+def test_a_reply_streams_and_a_grid_fills(opened: Callable[[str], Page], lab: Lab) -> None:
+    name = "talk.ipynb"
+    cells = [nbformat.v4.new_code_cell(code) for code in TALK]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.folder / name)
+    page = opened(name)
+    page.set_viewport_size({"width": 1360, "height": 2400})
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def python(code: str, expected: str) -> None:
+        """Ask until a message of the page has arrived: it and ours take different ways to the kernel."""
+        for _ in range(80):
+            said = lab.evaluate(name, code)
+            if said == expected:
+                return
+            page.wait_for_timeout(250)
+        assert said == expected
+
+    # Three tokens stand in the page while the model writes, and the kernel answers meanwhile. Stop ends the reply.
+    field = page.get_by_label("Your question")
+    field.fill("What is the capital of France? <b>bold</b>")
+    field.press("Enter")
+    live = page.locator(".wb-chat-live .wb-token.wb-generated")
+    expect(live).to_have_count(3)
+    expect(page.locator(".wb-chat-question")).to_have_text("What is the capital of France? <b>bold</b>")
+    assert lab.evaluate(name, "print(chat.busy, chat.messages)") == "True []"
+    page.locator(".wb-chat").first.get_by_role("button", name="Stop").click()
+    python("print(chat._writings[0].stop.is_set())", "True")
+    lab.evaluate(name, "go.set()")
+    expect(page.locator(".wb-chat-foot")).to_contain_text("3 tokens")
+    expect(page.locator(".wb-chat-foot")).to_contain_text("stopped")
+    python("print(chat.busy, len(chat.last.steps), chat.last.record.finish_reason)", "False 3 stopped")
+
+    # A whole reply; its tokens are clicked and Python knows; Python turns the tab.
+    field.fill("And of Spain?")
+    field.press("Enter")
+    expect(page.locator(".wb-chat-reply")).to_have_count(2)
+    expect(page.get_by_role("button", name="Look inside reply 2")).to_have_text("shown below")
+    page.locator(".wb-chat-inside .wb-token[data-i='5']").click()
+    python("print(chat.selection['token'], chat.turn)", "5 1")
+    page.locator(".wb-chat-inside .wb-attention[data-drawn]").wait_for()
+    lab.evaluate(name, "chat.tab = 'next'")
+    page.locator(".wb-chat-inside .wb-next").wait_for()
+    page.get_by_role("button", name="Look inside reply 1").click()
+    expect(page.get_by_role("button", name="Look inside reply 1")).to_have_text("shown below")
+    python("print(chat.turn)", "0")
+    lab.evaluate(name, "chat.ask('again ' * 3000)")
+    expect(page.locator(".wb-chat-note").first).to_contain_text("The prompt has")
+    expect(field).to_have_value("again " * 3000)
+
+    # A switch is switched, and a sentence says what cannot be.
+    page.get_by_label("sliding window").check()
+    python(
+        "print(board.model.window == board._window.value, board.code.startswith('model.switched(window='))", "True True"
+    )
+    heads = page.get_by_label("silent heads")
+    heads.fill("99.1")
+    heads.press("Enter")
+    expect(page.locator("[role=alert]").filter(has_text="no head (99, 1)")).to_be_visible()
+
+    # The grid fills; a cell is opened by the keyboard, and asked why.
+    card = page.locator(".wb-grid-card")
+    card.get_by_role("button", name="Run").click()
+    expect(card).to_contain_text("4 of 4 questions")
+    card.locator("canvas.wb-grid").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    card.locator(".wb-question mark").first.wait_for()
+    python("print(grid.selection['length'], grid.selection['depth'], grid.selection['model'])", "192 0.0 twin-v0.2")
+    card.get_by_role("button", name="Why?").click()
+    expect(card.locator(".wb-why .wb-finding")).to_contain_text("twin-v0.2: ")
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    expect(card).to_have_css("background-color", "rgb(26, 29, 34)")
+    expect(page.locator(".wb-chat-field")).to_have_css("color", "rgb(233, 234, 236)")
