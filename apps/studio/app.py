@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 
 import workbench as wb
+from apps.server.settings import Settings
 from apps.studio.chat_page import chat_page
 from apps.studio.compare_page import compare_page
 from apps.studio.context_page import context_page
@@ -14,25 +15,24 @@ from apps.studio.endpoints import add_endpoints
 from apps.studio.page_parts import drawn, script
 from apps.studio.recorded import Recorded
 from apps.studio.runs_page import runs_page
-from apps.studio.settings import NEW_TOKENS
 from apps.studio.studio import Studio
 
 TWINS = ("twin-v0.1", "twin-v0.2")
-WAITING = 16
-"""Visitors that may wait for a model before the next one is turned away with a sentence."""
+THREADS = 40
+"""For clicks that only read; besides, everybody who waits for a model has one."""
 
 
 def build(
     models: Sequence[str | wb.Model] = TWINS, recorded: Recorded | Sequence[Recorded] | None = None,
-    new_tokens: int = NEW_TOKENS,
+    settings: Settings | None = None,
 ) -> gr.Blocks:  # fmt: skip
     """The pages as Gradio Blocks; nothing is loaded yet. ``recorded`` are the exchanges it offers, the first of which
-    it opens with, ``new_tokens`` the longest reply that its settings start with."""
-    studio = Studio.of(models, recorded)
+    it opens with, ``settings`` its limits."""
+    studio = Studio.of(models, recorded, settings)
     with gr.Blocks(title="Mistral workbench", fill_width=True, analytics_enabled=False) as page:
         _header()
-        chat_page(page, studio, new_tokens)
-        add_endpoints(studio.shelf)
+        chat_page(page, studio, studio.settings.new_tokens)
+        add_endpoints(studio.shelf, studio.admission)
     with page.route("Context length", "/context"):
         _header()
         context_page(studio)
@@ -42,7 +42,7 @@ def build(
     with page.route("Runs", "/runs"):
         _header()
         runs_page(studio)
-    page.queue(max_size=WAITING, default_concurrency_limit=8)
+    page.queue(max_size=None, default_concurrency_limit=8)  # the lines and their limits are `Admission`'s
     page.studio = studio
     return page
 

@@ -38,6 +38,7 @@ class BehaviourEvents:
         self._base: tempfile.TemporaryDirectory[str] | None = None
         self._used: OrderedDict[tuple[str, str], Path] = OrderedDict()
         self._lock = threading.Lock()
+        studio.forgetting.append(self._forget)
 
     @property
     def functions(self) -> list[Callable[[Any], dict[str, Any]]]:
@@ -62,6 +63,7 @@ class BehaviourEvents:
             seed=_whole(request, "seed", 0, 2**53),
         )  # fmt: skip
         safe_prompt = request.get("safe_prompt") is True
+        self._studio.admission.check_reply(sampling.max_new_tokens)
         key = self._asked(str(request.get("tab", "")), suite, sampling, safe_prompt)
         names, chosen = self._studio.shelf.names, [item.id for item in suite.items[:limit]]
 
@@ -80,7 +82,7 @@ class BehaviourEvents:
                 yield {"share": step.share, "said": said, "partial": partial if step.done else None}
             return shown(folder, chosen)
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench suite run")}
 
     def _asked(self, tab: str, suite: wb.Suite, sampling: wb.Sampling, safe_prompt: bool) -> tuple[str, str]:
         """The key of a visitor's folder for a suite and settings, noted as the last one asked for."""
@@ -104,6 +106,13 @@ class BehaviourEvents:
             for one in old:
                 shutil.rmtree(self._used.pop(one), ignore_errors=True)
             return mine
+
+    def _forget(self, tab: str) -> None:
+        """Delete the answers of a visitor who has gone."""
+        visitor = hashlib.sha256(tab.encode()).hexdigest()[:32]
+        with self._lock:
+            for key in [key for key in self._used if key[0] == visitor]:
+                shutil.rmtree(self._used.pop(key), ignore_errors=True)
 
     def folder_of(self, tab: str, run: Any) -> Path:
         """The visitor's answers of ``run`` (in what `shown` says). Raises WorkbenchError where they are gone."""

@@ -68,6 +68,7 @@ class CacheLabEvents:
         """{"job"} for {"model", "policies": as they are said, "text" ("": those that come along), "length", "cases",
         "follow", "task"}: the table, and which tokens were kept (`shown`)."""
         asked = read(request, self._offered.named())
+        self._studio.admission.check_prompt(asked.length, "workbench cache")
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the model"}
@@ -81,7 +82,7 @@ class CacheLabEvents:
                 yield {"share": told.done / told.of, "said": f"{told.said}{left}", "partial": partial}
             return shown(study.result, asked) if len(study.result.table) else None
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench cache")}
 
 
 def read(request: dict[str, Any], offered: list[Named]) -> Asked:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from apps.server.door import CLIENT, address
 from apps.studio.actions import act
 from apps.studio.exchange import ask
 from apps.studio.looking import looked
@@ -39,7 +40,8 @@ class ChatEvents:
                 raise WorkbenchError("Type a question first")
             session.settings = list(settings)
             sampling = sampling_of(settings, _used_seeds(session, order))
-            for moment, _ in enumerate(ask(session, self.shelf, self.runs, order, sampling)):
+            asked = ask(session, self.shelf, self.runs, order, sampling, self.studio.admission, self._client(request))
+            for moment, _ in enumerate(asked):
                 now = buttons(busy=True, clear=order.kind == "ask") if not moment else _skipped(4)
                 yield streamed(session, self.shelf), *now
         except BusyError as error:
@@ -127,11 +129,13 @@ class ChatEvents:
         try:
             if not isinstance(request, dict):
                 raise WorkbenchError("the page sent something else than a request")
-            session = self.studio.sessions.of(request.get("key"))
+            session = self.studio.sessions.of(request.get("key"), client=CLIENT.get())
             try:
                 found = act(self.studio, session, request)
             except WorkbenchError as error:
                 found = {"error": str(error)}
+            if session.notice:
+                found, session.notice = {"say": session.notice} | found, ""
             return found if "fits" in found else found | {"state": page_state(session, self.shelf)}
         except WorkbenchError as error:
             return {"error": str(error)}
@@ -139,16 +143,25 @@ class ChatEvents:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """What a view asks for: a payload, or {"error": sentence}. Never runs a model."""
         try:
-            run = request.get("run") if isinstance(request, dict) else None
-            return looked(self.runs.get(run), str(run), request)
+            run, tab = (request.get("run"), request.get("tab")) if isinstance(request, dict) else (None, None)
+            return looked(self.runs.get(run, str(tab)), str(run), request)
         except WorkbenchError as error:
             return {"error": str(error)}
 
     def _tab(self, key: str, request: gr.Request) -> Session:
         try:
-            return self.studio.sessions.of(key, request.session_hash)
+            session = self.studio.sessions.of(key, request.session_hash, self._client(request))
         except WorkbenchError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        if session.notice:
+            gr.Info(session.notice)
+            session.notice = ""
+        return session
+
+    def _client(self, request: gr.Request) -> str:
+        """The address that a request comes from."""
+        host = request.client.host if request.client else ""
+        return address(host, request.headers, self.studio.settings.proxies)
 
 
 def ask_label(shown: Sequence[str]) -> str:

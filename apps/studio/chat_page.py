@@ -12,7 +12,7 @@ from apps.studio.examples import chips, examples
 from apps.studio.measure_events import MeasureEvents
 from apps.studio.page_parts import drawn
 from apps.studio.runs_page import run_events
-from apps.studio.settings import settings_inputs
+from apps.studio.settings import MOST_NEW_TOKENS, settings_inputs
 from apps.studio.state import page_state
 from apps.studio.studio import Studio
 
@@ -56,7 +56,7 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
                 told = {"exchanges": studio.opening.offered()}
                 drawn("recordings.recordings(element, props)", "wb-recordings", value=told)
             with gr.Accordion("Sampling settings", open=False, elem_id="wb-settings"):
-                settings = settings_inputs(new_tokens)
+                settings = settings_inputs(new_tokens, studio.settings.max_new_tokens or MOST_NEW_TOKENS)
                 drawn("guards.guards(element)", "wb-guards")
         with gr.Column(scale=11, min_width=330, elem_id="wb-right"):
             drawn("host.inspect(element, server)", "wb-inspector", functions=[events.answer, studio.pairs.difference])
@@ -66,7 +66,8 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
             kept = run_events(studio)
             drawn("kept.kept(element, server)", "wb-kept", functions=[kept.listed, kept.seen, kept.export])
     outputs = [chat, composer, sender, stopper, repeat]
-    model_work: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "show_progress": "hidden"}
+    # No limit of Gradio's own: who has to wait is told so by `Admission`, in the tab that waits.
+    model_work: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None, "show_progress": "hidden"}
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     keyed = {"js": KEYED}
     asked = [
@@ -88,7 +89,7 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     # Not page.load: a tab that is new has nothing to restore, and its visitor may be changing a setting by then.
     had = [chat, switch, sender, stopper, *settings]
     chat.restore(events.restore, key, had, api_name="restore", **keyed, **quick)
-    measured = MeasureEvents(studio.pairs)
+    measured = MeasureEvents(studio.pairs, studio.admission)
     measuring.measure(measured.measure, None, measuring, api_name="measure", api_visibility="private", **model_work)
     measuring.halt(measured.halt, None, None, api_name="halt", **quick)
     page.unload(events.leave)

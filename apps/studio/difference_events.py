@@ -61,7 +61,7 @@ class DifferenceEvents:
                     yield {"share": step.share, "said": step.said, "partial": None}
             return _shown(found, names, code)
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench compare")}
 
     def differences_texts(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"job"} for {"texts": parted by empty lines}: `TextComparison.as_json` and the code."""
@@ -80,7 +80,7 @@ class DifferenceEvents:
                     return _shown(found, names, code) if len(found.tokens) else None
                 yield {"share": step.share, "said": step.said}
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench compare")}
 
     def _names(self) -> list[str]:
         names = list(self._studio.shelf.names)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 import workbench as wb
+from apps.server.admission import Admission, Turn, Visitor
+from apps.server.door import address
 from apps.studio.score_body import MOST_NEW_TOKENS
 from apps.studio.shelf import Shelf, title
 from workbench.chat.guardrails import with_safe_prompt
@@ -17,9 +21,11 @@ from workbench.errors import ComparisonError, SamplingError, UnknownModelError, 
 from workbench.views.tokens import pack
 
 MOST_CHARACTERS = 200_000
+PAUSE = 5.0
+"""Seconds between two looks of a request that waits for its turn."""
 
 
-def add_endpoints(shelf: Shelf) -> None:
+def add_endpoints(shelf: Shelf, admission: Admission) -> None:
     """Offer them; inside `gr.Blocks`. Each takes its turn on the models with the page's own events."""
 
     def generate(
@@ -29,10 +35,15 @@ def add_endpoints(shelf: Shelf) -> None:
         """The reply of a model to messages [{"role", "content"}]: {"model", "reply", "tokens", "finish", "seed",
         "safe_prompt"}. model: a name of the page, the last one by default. temperature 0 is greedy."""
         said = with_safe_prompt(_checked(messages), safe_prompt)
-        chosen = _named(shelf, model)
-        run = chosen.generate(said, _sampling(max_new_tokens, temperature, top_p, seed), wb.Capture.nothing())
-        for _ in run:
-            pass
+        sampling = _sampling(max_new_tokens, temperature, top_p, seed)
+        admission.check_reply(sampling.max_new_tokens)
+        with _turn(admission) as turn:
+            chosen = _fitting(admission, _named(shelf, model), said)
+            run = chosen.generate(said, sampling, wb.Capture.nothing())
+            for _ in run:
+                admission.metrics.wrote(1)
+                if late := turn.overdue:
+                    raise WorkbenchError(late)
         return {
             "model": chosen.name, "reply": run.text, "tokens": len(run.steps), "finish": run.finish_reason,
             "seed": run.sampling.seed, "safe_prompt": safe_prompt,
@@ -42,7 +53,9 @@ def add_endpoints(shelf: Shelf) -> None:
         """The tokens of messages as a model reads them, lists by position: {"model", "tokens", "ids", "roles",
         "logprob", "rank", "entropy"}; nats, of each token given those before it; None for the first."""
         capture = wb.Capture(attention=None, lens=wb.LensCapture(positions="all"), kv_cache=False)
-        found = pack(_named(shelf, model).inspect(_checked(messages), capture))
+        said = _checked(messages)
+        with _turn(admission):
+            found = pack(_fitting(admission, _named(shelf, model), said).inspect(said, capture))
         return {name: found[name] for name in ("model", "tokens", "ids", "roles", "logprob", "rank", "entropy")}
 
     def compare(messages: list, max_new_tokens: int = 64) -> dict:
@@ -50,10 +63,12 @@ def add_endpoints(shelf: Shelf) -> None:
         "table" (a row an aligned token, with KL in nats at the places that choose the reply)}."""
         if len(shelf.names) < 2:
             raise ComparisonError("This page has one model", expected="two", remedy="Serve it with two models")
-        a, b = (shelf.get(name) for name in shelf.names)
-        capture = wb.Capture.nothing()
+        said, capture = _checked(messages), wb.Capture.nothing()
         sampling = _sampling(max_new_tokens, 0.0, 1.0, 0)
-        found = wb.compare(a, b, _checked(messages), sampling=sampling, capture=capture)
+        admission.check_reply(sampling.max_new_tokens)
+        with _turn(admission):
+            a, b = (_fitting(admission, shelf.get(name), said) for name in shelf.names)
+            found = wb.compare(a, b, said, sampling=sampling, capture=capture)
         rows = json.loads(found.table.to_json(orient="records"))
         return {
             "models": [a.name, b.name], "replies": [found.a.reply, found.b.reply],
@@ -61,7 +76,25 @@ def add_endpoints(shelf: Shelf) -> None:
         }  # fmt: skip
 
     for function in (generate, inspect_tokens, compare):
-        gr.api(_in_words(function), api_name=function.__name__, concurrency_id="model", concurrency_limit=1)
+        gr.api(_in_words(function), api_name=function.__name__, concurrency_id="model", concurrency_limit=None)
+
+
+@contextmanager
+def _turn(admission: Admission) -> Iterator[Turn]:
+    """The turn of a request that comes from outside a page, when it has come; left at the end."""
+    request = LocalContext.request.get(None)
+    host = request.client.host if request is not None and request.client else ""
+    client = address(host, request.headers if request is not None else {}, admission.settings.proxies)
+    with admission.turn(Visitor(f"api {client}", client)) as turn:
+        while not turn.wait(PAUSE):
+            pass
+        yield turn
+
+
+def _fitting(admission: Admission, model: wb.Model, said: list[Any]) -> wb.Model:
+    """``model``, when it may read ``said`` here. Raises RefusedError."""
+    admission.check_prompt(len(model.encode(said)))
+    return model
 
 
 def _in_words(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

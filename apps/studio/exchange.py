@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import workbench as wb
+from apps.server.admission import Admission, Turn, Visitor
 from apps.studio.guards import Guards, switched, verdict
 from apps.studio.orders import Job, Order, prepare
 from apps.studio.runs import RunStore
@@ -28,6 +29,7 @@ MOST_BYTES = 512 * 2**20
 """Of one run's results: a larger capture keeps less."""
 LENS_WORK_CPU, LENS_WORK_GPU = 6e10, 1e13
 """Floating-point operations that reading out the lens of all positions may take: about a second."""
+UNHEARD = "Stopped before the first word."
 OURS = "Something failed inside the workbench; the server's log has the details. You can ask again."
 
 
@@ -49,8 +51,10 @@ class Made:
     moderated: str
 
 
-def capture_for(model: wb.Model, tokens: int, new_tokens: int, policy: str = "") -> wb.Capture:
-    """Everything a click can ask for, as far as time and memory allow.
+def capture_for(
+    model: wb.Model, tokens: int, new_tokens: int, most_bytes: int = MOST_BYTES, policy: str = ""
+) -> wb.Capture:
+    """Everything a click can ask for, as far as time and ``most_bytes`` allow.
 
     Attention: states, from which any row is exact later; else the rows of generated tokens; else only maps, of fewer
     blocks where there are many heads. Lens: all positions, or those of generated tokens and a coarse one of the whole
@@ -70,23 +74,30 @@ def capture_for(model: wb.Model, tokens: int, new_tokens: int, policy: str = "")
     )
     for attention in choices:
         capture = wb.Capture(attention=attention, lens=lens)
-        if sum(capture.bytes(model, tokens, new_tokens).values()) <= MOST_BYTES:
+        if sum(capture.bytes(model, tokens, new_tokens).values()) <= min(MOST_BYTES, most_bytes):
             break
     return capture
 
 
-def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: wb.Sampling) -> Iterator[None]:
-    """Have ``order`` answered by the models it is for.
+def ask(
+    session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: wb.Sampling,
+    admission: Admission | None = None, client: str = "",
+) -> Iterator[None]:  # fmt: skip
+    """Have ``order`` answered by the models it is for, when it is the turn of the tab and its address ``client``.
 
     Yields whenever the session's columns have changed, at most once a TICK. When the caller stops iterating, so do the
-    models; what they wrote until then is kept. Raises BusyError while another reply is being written, WorkbenchError
-    when there is nothing to ask or to repeat.
+    models; what they wrote until then is kept. Raises BusyError while another reply is being written, RefusedError when
+    a limit of ``admission`` is reached, WorkbenchError when there is nothing to ask or to repeat.
     """
-    session.claim()
+    admission = admission or Admission()
+    stop = session.claim()
     left, again, held = 0, {}, True
-    stops: list[threading.Event] = []
+    jobs: list[Job] = []
+    turn: Turn | None = None
     events: queue.Queue[_Event] = queue.Queue()
     try:
+        admission.check_reply(sampling.max_new_tokens)
+        turn = admission.enter(Visitor(session.owner, client))
         goes_on = order.kind == "ask" and not session.recorded
         before = {name: column.strip for name, column in session.columns.items()}
         jobs = prepare(session, runs, order)
@@ -94,43 +105,67 @@ def ask(session: Session, shelf: Shelf, runs: RunStore, order: Order, sampling: 
             if goes_on and (earlier := before[job.column.model]) is not None:
                 job.column.strip = earlier.waiting(_live_name(job.column))
         again = {job.column.model: job.again for job in jobs}
-        stops.extend(threading.Event() for _ in jobs)
-        session.stops = stops
-        workers = [
-            threading.Thread(
-                target=_write, args=(shelf, job, session.prefixes, session.guards, sampling, stop, events), daemon=True
-            )
-            for job, stop in zip(jobs, stops, strict=True)
-        ]
         yield  # the question shows before any model has read it
+        for sentence in turn.waiting(stop, TICK):
+            _note(jobs, sentence)
+            yield
+        if stop.is_set() and not turn.running:
+            for job in jobs:
+                _fail(job.column, runs, UNHEARD)
+            yield
+            return
+        _note(jobs, "")
+        given = (shelf, session.prefixes, session.guards, sampling, stop, events, admission)
+        workers = [threading.Thread(target=_write, args=(job, *given), daemon=True) for job in jobs]
         for worker in workers:
             worker.start()
             left += 1
-        last = time.monotonic()
+        last, late = time.monotonic(), ""
         while left:
+            if not late and (late := turn.overdue):
+                admission.metrics.refused("seconds")
+                stop.set()
             try:
                 event = events.get(timeout=TICK)
             except queue.Empty:
                 continue
             left -= _absorb(session, runs, event, again[event.model], sampling)
             if not left:  # a click may follow the last state at once
-                session.rest.set()
+                if late:
+                    _note([job for job in jobs if _cut(job.column)], late)
+                turn.leave()
+                session.release()
                 held = False
             if not left or time.monotonic() - last >= TICK:
                 last = time.monotonic()
                 yield
     finally:
-        for stop in stops:
-            stop.set()
-        if left:  # the listener has gone, perhaps for the moment that a reload takes
-            threading.Thread(target=_settle, args=(session, runs, events, left, again, sampling), daemon=True).start()
+        stop.set()
+        if left and turn is not None:  # the listener has gone, perhaps for the moment that a reload takes
+            rest = (session, runs, events, left, again, sampling, turn)
+            threading.Thread(target=_settle, args=rest, daemon=True).start()
         elif held:
-            session.rest.set()
+            for job in jobs:
+                if job.column.live is not None:  # the listener went while it was in line
+                    _fail(job.column, runs, UNHEARD)
+            if turn is not None:
+                turn.leave()
+            session.release()
+
+
+def _note(jobs: list[Job], sentence: str) -> None:
+    for job in jobs:
+        job.column.note = sentence
+
+
+def _cut(column: Column) -> bool:
+    """Whether its reply did not come to its own end."""
+    return column.reply is None or column.reply.finish == "stopped"
 
 
 def _settle(
     session: Session, runs: RunStore, events: queue.Queue[_Event], left: int, again: dict[str, bool],
-    sampling: wb.Sampling,
+    sampling: wb.Sampling, turn: Turn,
 ) -> None:  # fmt: skip
     """Enter what workers that were told to stop still report."""
     try:
@@ -138,12 +173,13 @@ def _settle(
             event = events.get()
             left -= _absorb(session, runs, event, again[event.model], sampling)
     finally:
-        session.rest.set()
+        turn.leave()
+        session.release()
 
 
 def _write(
-    shelf: Shelf, job: Job, prefixes: wb.PrefixStore, guards: Guards, sampling: wb.Sampling, stop: threading.Event,
-    events: queue.Queue[_Event],
+    job: Job, shelf: Shelf, prefixes: wb.PrefixStore, guards: Guards, sampling: wb.Sampling, stop: threading.Event,
+    events: queue.Queue[_Event], admission: Admission,
 ) -> None:  # fmt: skip
     """One worker: encode, generate, report; every end is reported exactly once."""
 
@@ -153,17 +189,19 @@ def _write(
     try:
         model = shelf.get(job.column.model, job.column.switches)
         prompt = model.encode(guards.said(job.said))
+        admission.check_prompt(len(prompt))
         report("read", prompt)
         if job.begin:  # the limit is of what the model writes by itself
             sampling = replace(sampling, max_new_tokens=sampling.max_new_tokens + len(job.begin))
         asked = next((one.content for one in reversed(job.said.messages) if one.role == "user"), "")
         verdicts = [verdict(model, asked, "prompt", stop, prefixes)] if guards.moderate else []
         cache = job.column.cache
-        capture = capture_for(model, len(prompt), sampling.max_new_tokens, cache)
+        capture = capture_for(model, len(prompt), sampling.max_new_tokens, admission.run_bytes, cache)
         given = job.begin or None
         run = model.generate(prompt, sampling, capture, stop, begin=given, reuse=prefixes, cache=cache or None)
         for step in run:
             report("step", step)
+            admission.metrics.wrote(1)
         run.inspection  # noqa: B018  assembled here, in the worker, not while the page waits
         verdicts += [verdict(model, run.text, "answer", stop, prefixes)] if guards.moderate else []
         made = Made(run, switched(run, dict(model.switches)), " · ".join(one for one in verdicts if one))
@@ -203,7 +241,7 @@ def _absorb(session: Session, runs: RunStore, event: _Event, again: bool, sampli
 def _finish(session: Session, column: Column, runs: RunStore, made: Made, again: bool, sampling: wb.Sampling) -> None:
     run = made.run
     inspection, empty = run.inspection, not run.text.strip()
-    sentence = "Stopped before the first word." if run.finish_reason == "stopped" else "The reply is empty."
+    sentence = UNHEARD if run.finish_reason == "stopped" else "The reply is empty."
     if empty and again:  # an empty version in place of a good one helps nobody
         column.live = None
         show_reply(column, runs)

@@ -27,7 +27,7 @@ class FactEvents:
     """Cards at once; probes and the check of every tensor take their time."""
 
     def __init__(self, studio: Studio) -> None:
-        self._shelf, self._jobs = studio.shelf, studio.jobs
+        self._shelf, self._jobs, self._settings = studio.shelf, studio.jobs, studio.settings
 
     @property
     def functions(self) -> list[Callable[[Any], dict[str, Any]]]:
@@ -39,7 +39,7 @@ class FactEvents:
         return {
             "cards": [_card(identity(self._shelf.get(name)), name) for name in self._shelf.names],
             "texts": len(probe_texts()),
-            "others": list(dict.fromkeys([*self._shelf.names, *(n for n, s in SPECS.items() if s.kind == "twin")])),
+            "others": self._others(),
         }
 
     def fact_probe(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -63,13 +63,13 @@ class FactEvents:
             card = identity(model, probes=probes)
             return {"card": _card(card, str(request["model"])), "probes": [_probe(one) for one in probes]}
 
-        return {"job": self._jobs.start(str(request.get("tab")), work)}
+        return {"job": self._jobs.start(str(request.get("tab")), work, "workbench facts")}
 
     def fact_tensors(self, request: dict[str, Any]) -> dict[str, Any]:
         """Read every tensor of {"model"} and compare with {"against"}: a name offered by `fact_cards`, or "" for the
         register beside the weights. {"job": id}; its result: {"card", "said", "same", "oddities", "rows"}"""
         model, against = self._model(request), request.get("against") or ""
-        if against and against not in [*self._shelf.names, *SPECS]:
+        if against and against not in self._others(all_of_them=self._settings.name_models):
             raise WorkbenchError("This model is not offered here", expected="one of the list")
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
@@ -92,7 +92,13 @@ class FactEvents:
                 "oddities": list(report.oddities), "rows": [_finite(row) for row in rows],
             }  # fmt: skip
 
-        return {"job": self._jobs.start(str(request.get("tab")), work)}
+        return {"job": self._jobs.start(str(request.get("tab")), work, "workbench facts")}
+
+    def _others(self, all_of_them: bool = False) -> list[str]:
+        """Models that tensors can be compared with: those here, and the shipped twins; else ``all_of_them`` known."""
+        return list(
+            dict.fromkeys([*self._shelf.names, *(n for n, s in SPECS.items() if all_of_them or s.kind == "twin")])
+        )
 
     def _model(self, request: dict[str, Any]) -> Model:
         name = request.get("model")

@@ -40,6 +40,12 @@ class Folders:
                     shutil.rmtree(folder, ignore_errors=True)
             return self._used[place]
 
+    def forget(self, tab: str) -> None:
+        """Delete the folders of a visitor who has gone."""
+        with self._lock:
+            for place in [place for place in self._used if place[0] == _visitor(tab)]:
+                shutil.rmtree(self._used.pop(place), ignore_errors=True)
+
     def known(self, tab: str) -> list[str]:
         """The keys of the visitor's folders, the latest last."""
         with self._lock:

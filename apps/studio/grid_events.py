@@ -42,6 +42,7 @@ class GridEvents:
         self._folders = Folders("grid")
         self._asked: dict[tuple[str, str], AskedGrid] = {}
         self._recorded = recorded_grid()
+        studio.forgetting.append(self._forget)
 
     @property
     def functions(self) -> list[Callable[[Any], dict[str, Any]]]:
@@ -73,17 +74,17 @@ class GridEvents:
 
     def grid_estimate(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"job"} for a form: its result {"said"}, what the grid would cost, by a short reading."""
-        tab, asked = _tab(request), read(request, self._offered.named())
+        tab, asked = _tab(request), self._read(request)
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": None, "said": "reading a little to see how fast it goes"}
             return {"said": forecast(self._made(asked, self._folders.of(tab, asked.key), stop), stop).sentence}
 
-        return {"job": self._studio.jobs.start(_tab(request), work)}
+        return {"job": self._studio.jobs.start(_tab(request), work, "workbench needle")}
 
     def grid_start(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"job"} for a form (`asked_grid.read`): `grid_shown.shown` while it grows and at its end."""
-        tab, asked = _tab(request), read(request, self._offered.named())
+        tab, asked = _tab(request), self._read(request)
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the models"}
@@ -98,7 +99,7 @@ class GridEvents:
                 yield {"share": told.done / told.of, "said": said, "partial": partial}
             return shown(asked.only(study.grid), asked, asked.key, THRESHOLD)
 
-        return {"job": self._studio.jobs.start(tab, work), "study": asked.key}
+        return {"job": self._studio.jobs.start(tab, work, "workbench needle"), "study": asked.key}
 
     def grid_effective(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"rows"}: effective lengths of {"study"} for {"threshold"}."""
@@ -126,7 +127,7 @@ class GridEvents:
             model = self._offered.model(named)
             return why(mechanism(model, asked.item(model.tokenizer, folder, *cell, case)), named, asked)
 
-        return {"job": self._studio.jobs.start(_tab(request), work)}
+        return {"job": self._studio.jobs.start(_tab(request), work, "workbench needle")}
 
     def grid_file(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"name", "type", "data": base64} of all trials of {"study"} as {"kind"}: "jsonl" or "parquet"."""
@@ -149,6 +150,18 @@ class GridEvents:
             models, asked.lengths, asked.depths, tasks=asked.made(folder), cases=asked.cases, seed=asked.seed,
             form=asked.form, folder=folder, stop=stop,
         )  # fmt: skip
+
+    def _read(self, request: dict[str, Any]) -> AskedGrid:
+        """The form; RefusedError when its texts are longer than they may be here."""
+        asked = read(request, self._offered.named())
+        self._studio.admission.check_prompt(max(asked.lengths), "workbench needle")
+        return asked
+
+    def _forget(self, tab: str) -> None:
+        """Drop the grids of a visitor who has gone."""
+        self._folders.forget(tab)
+        for place in [place for place in self._asked if place[0] == tab]:
+            self._asked.pop(place, None)
 
     def _keep(self, tab: str, asked: AskedGrid) -> None:
         self._asked[tab, asked.key] = asked

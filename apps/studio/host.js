@@ -5,11 +5,12 @@ import { counterpart, opposite } from "./alignment.js";
 import { draw as drawInspector } from "./inspector.js";
 import { page, listen, tell } from "./wire.js";
 import { linked, fitting, mirror, unlink, keep } from "./permalink.js";
-import { returning } from "./tab.js";
+import { keyed, returning } from "./tab.js";
 
 const PATIENCE = 2500; // milliseconds that a link waits for the tab's own state
 
-export function inspect(element, server) {
+export function inspect(element, given) {
+  const server = keyed(given);
   const ask = (run, request) => server.answer({ run, ...request });
   page.ask = ask;
   const source = {

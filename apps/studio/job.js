@@ -29,7 +29,10 @@ export function job(server, name, request, told = () => {}) {
         continue;
       }
       if (status.state === "failed") throw new Error(status.error);
-      if (status.state === "stopped") return status.result || null;
+      if (status.state === "stopped") {
+        if (status.notice) told(status);
+        return status.result || null;
+      }
       told(status);
       if (status.state === "done") return status.result;
     }
@@ -56,6 +59,7 @@ export function runner(label, begin, shown) {
     fill.style.width = `${100 * (status.share || 0)}%`;
     said.textContent = status.state === "waiting" ? `waiting for ${status.before === 1 ? "one computation" : `${status.before} computations`} before this one` : status.said || "";
     if (status.partial) shown(status.partial, false);
+    if (status.notice) failed.textContent = status.notice;
   };
   let now = null;
   async function go() {

@@ -1,4 +1,4 @@
-"""Long work that a page starts, asks after and stops: one job at a time on the models, the others wait their turn."""
+"""Long work that a page starts, asks after and stops; `Admission` says when it is its turn on the models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.server.admission import HOME, STUDY, Admission, Turn, Visitor
+from apps.server.door import CLIENT
 from workbench.errors import WorkbenchError
 
 Told = dict[str, Any]
@@ -22,22 +24,26 @@ ABANDONED = 30.0
 """Seconds after which a job that nobody asks after is stopped: its tab is gone."""
 KEPT = 64
 """Jobs whose end can still be asked for."""
-WAITING = 8
-"""Jobs that may wait; the next is turned away with a sentence."""
+TICK = 0.5
+"""Seconds between two looks of a waiting job at whether somebody still asks after it."""
 
 
 @dataclass
 class Job:
-    """One job: ``state`` is "waiting", "running", "done", "stopped" or "failed"."""
+    """One job: ``state`` is "waiting", "running", "done", "stopped" or "failed"; ``home`` is the command that does the
+    same without limits; ``notice`` a sentence about what was cut short."""
 
     id: str
     owner: str
     work: Work
+    turn: Turn
+    home: str
     asked: float
     state: str = "waiting"
     told: Told = field(default_factory=dict)
     result: Any = None
     error: str = ""
+    notice: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -46,86 +52,107 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one served app, in order of their coming; those of one owner are seen by that owner alone."""
+    """The jobs of one served app; those of one owner are seen by that owner alone. ``admission`` says whose turn it
+    is."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, admission: Admission | None = None) -> None:
         self._clock = clock
+        self.admission = admission or Admission()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._wake = threading.Condition()
-        self._worker: threading.Thread | None = None
+        self._lock = threading.Lock()
 
-    def start(self, owner: str, work: Work) -> str:
-        """Begin ``work`` when those before it have ended; its id. WorkbenchError when too many wait already."""
-        with self._wake:
-            if sum(not job.over for job in self._jobs.values()) > WAITING:
-                raise WorkbenchError("Many computations are waiting already", remedy="Try again in a minute")
-            job = Job(secrets.token_urlsafe(12), owner, work, self._clock())
+    def start(self, owner: str, work: Work, home: str = HOME, kind: str = STUDY, client: str | None = None) -> str:
+        """Begin ``work`` when it is its turn; its id. RefusedError when a limit is reached. ``client`` is the address
+        that asks, by default that of the request being answered."""
+        visitor = Visitor(owner, CLIENT.get() if client is None else client)
+        turn = self.admission.enter(visitor, kind)
+        job = Job(secrets.token_urlsafe(12), owner, work, turn, home, self._clock())
+        with self._lock:
             self._jobs[job.id] = job
             for key in [key for key, one in self._jobs.items() if one.over][: max(0, len(self._jobs) - KEPT)]:
                 del self._jobs[key]
-            if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(target=self._run, daemon=True)
-                self._worker.start()
-            self._wake.notify_all()
+        threading.Thread(target=self._run, args=(job,), daemon=True).start()
         return job.id
 
     def status(self, owner: str, job_id: Any) -> dict[str, Any]:
-        """{"state", "share", "said", "partial", "before", "result", "error"}: how far it is; ``before`` are the jobs
-        that come first. A job that nobody knows is "failed", with a sentence."""
-        with self._wake:
-            job = self._jobs.get(job_id) if isinstance(job_id, str) else None
-            if job is None or job.owner != owner:
-                return {"state": "failed", "error": "This computation is no longer known here. Start it again."}
-            job.asked = self._clock()
-            found: dict[str, Any] = {"state": job.state, "error": job.error, **job.told}
-            if job.state == "waiting":
-                unfinished = [one for one in self._jobs.values() if not one.over]
-                found["before"] = next(i for i, one in enumerate(unfinished) if one is job)
-            if job.over:
-                found["result"] = job.result
-            return found
+        """{"state", "share", "said", "partial", "before", "result", "error", "notice"}: how far it is; ``before``
+        are the jobs that come first. A job that nobody knows is "failed", with a sentence."""
+        job = self._known(owner, job_id)
+        if job is None:
+            return {"state": "failed", "error": "This computation is no longer known here. Start it again."}
+        job.asked = self._clock()
+        found: dict[str, Any] = {"state": job.state, "error": job.error, **job.told}
+        if job.notice:
+            found["notice"] = job.notice
+        if job.state == "waiting":
+            found["before"] = job.turn.ahead
+        if found["state"] in ("done", "stopped", "failed"):
+            found["result"] = job.result
+        return found
 
     def halt(self, owner: str, job_id: Any) -> None:
         """Stop the job after its next step; one that still waits ends at once."""
-        with self._wake:
-            job = self._jobs.get(job_id) if isinstance(job_id, str) else None
-            if job is not None and job.owner == owner:
-                job.stop.set()
-                if job.state == "waiting":
-                    job.state = "stopped"
+        if (job := self._known(owner, job_id)) is not None:
+            job.stop.set()
+            if job.state == "waiting":
+                job.state = "stopped"
+                job.turn.leave()
 
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                waiting = [job for job in self._jobs.values() if job.state == "waiting"]
-                if not waiting:
-                    self._wake.wait(60)
-                    waiting = [job for job in self._jobs.values() if job.state == "waiting"]
-                    if not waiting:
-                        self._worker = None
-                        return
-                job = waiting[0]
-                job.state = "running"
+    def forget(self, owner: str) -> None:
+        """Stop and drop all jobs of a visitor who has gone."""
+        with self._lock:
+            own = [job for job in self._jobs.values() if job.owner == owner]
+            for job in own:
+                job.stop.set()
+                del self._jobs[job.id]
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def _known(self, owner: str, job_id: Any) -> Job | None:
+        with self._lock:
+            job = self._jobs.get(job_id) if isinstance(job_id, str) else None
+            return job if job is not None and job.owner == owner else None
+
+    def _run(self, job: Job) -> None:
+        try:
+            while not job.stop.is_set() and not job.turn.wait(TICK):
+                self._abandoned(job)
+            if job.stop.is_set() or not job.turn.running:
+                job.state = "stopped"
+                return
+            job.state = "running"
             self._do(job)
+        finally:
+            job.turn.leave()
 
     def _do(self, job: Job) -> None:
         steps: Generator[Told, None, Any] | None = None
+        state = "failed"
         try:
             steps = job.work(job.stop)
             while True:
-                if self._clock() - job.asked > ABANDONED:
+                self._abandoned(job)
+                if not job.notice and (late := job.turn.overdue):
+                    self.admission.metrics.refused("seconds")
+                    job.notice = f"{late} Without a limit: {job.home}, on your own machine."
                     job.stop.set()
                 job.told = next(steps)
         except StopIteration as end:
             job.result = end.value
-            job.state = "stopped" if job.stop.is_set() else "done"
+            state = "stopped" if job.stop.is_set() else "done"
         except WorkbenchError as error:
             job.error = str(error)
-            job.state = "stopped" if job.stop.is_set() else "failed"
+            state = "stopped" if job.stop.is_set() else "failed"
         except Exception:
             traceback.print_exc()
             job.error = "The computation failed; the server's log has the details."
-            job.state = "failed"
         finally:
             if steps is not None:
                 steps.close()
+            job.turn.leave()  # before anybody learns that it is over and asks for the next
+            job.state = state
+
+    def _abandoned(self, job: Job) -> None:
+        if self._clock() - job.asked > ABANDONED:
+            job.stop.set()

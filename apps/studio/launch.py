@@ -6,38 +6,62 @@ import socket
 import threading
 from collections.abc import Sequence
 
+from starlette.middleware import Middleware
+
 import workbench as wb
-from apps.studio.app import TWINS, build
+from apps.server.door import Door
+from apps.server.settings import Settings
+from apps.studio.app import THREADS, TWINS, build
 from apps.studio.recorded import Recorded, exchanges
-from apps.studio.run_events import LARGEST_FILE
 from apps.studio.score import Score
-from apps.studio.settings import NEW_TOKENS
+from apps.studio.studio import Studio
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import WorkbenchError
+
+SWEEP = 30.0
+"""Seconds between two looks at which tabs are to be forgotten."""
 
 
 def launch(
     models: Sequence[str | wb.Model] = TWINS, *, host: str = "127.0.0.1", port: int | None = 7860, share: bool = False,
-    browser: bool = True, recorded: Recorded | Sequence[Recorded] | None = None, new_tokens: int = NEW_TOKENS,
-    block: bool = True,
+    browser: bool = True, recorded: Recorded | Sequence[Recorded] | None = None, new_tokens: int | None = None,
+    block: bool = True, settings: Settings | None = None,
 ) -> str:  # fmt: skip
     """Serve the page, print its address, load the models meanwhile, and wait; the address, when ``block`` is False.
 
     ``port`` is the first to try of 50; None takes any that is free. ``recorded`` defaults to the shipped exchanges.
+    ``settings`` are the server's limits (none by default), ``new_tokens`` the longest reply its page starts with, where
+    it is another than theirs. What ``settings`` say of models and recordings is for who calls this to read.
     """
-    page = build(models, recorded if recorded is not None else exchanges(), new_tokens)
+    known = settings or Settings()
+    if new_tokens is not None:
+        known = known.model_copy(update={"new_tokens": new_tokens})
+    page = build(models, recorded if recorded is not None else exchanges(), known)
+    studio: Studio = page.studio
+    threads = THREADS + 2 * (known.concurrency + known.queue_length)
     _, address, shared = page.launch(
         server_name=host, server_port=_free_port(host, port), share=share, inbrowser=browser, prevent_thread_lock=True,
-        quiet=True, show_error=True, max_file_size=LARGEST_FILE, footer_links=[], run_history=False, ssr_mode=False,
+        quiet=True, show_error=True, max_file_size=max(1, known.import_mib * 2**20), max_threads=threads,
+        footer_links=[], run_history=False, ssr_mode=False,
         theme=studio_theme(),
-        app_kwargs={"routes": [Score(page.studio.shelf, page.studio.jobs).route]},
+        app_kwargs={
+            "routes": [Score(studio.shelf, studio.jobs).route],
+            "middleware": [Middleware(Door, settings=known, metrics=studio.admission.metrics)],
+        },
         head=f"<style>{page_css()}</style>",  # not css=: Gradio would put its own container in front of every rule
     )  # fmt: skip
     print(f"The workbench is open at {shared or address}", flush=True)
-    threading.Thread(target=page.studio.shelf.warm, daemon=True).start()
+    threading.Thread(target=studio.shelf.warm, daemon=True).start()
+    if known.forget_seconds is not None:
+        threading.Thread(target=_sweeping, args=(studio, threading.Event()), daemon=True).start()
     if block:
         page.block_thread()
     return str(address)
+
+
+def _sweeping(studio: Studio, over: threading.Event) -> None:
+    while not over.wait(SWEEP):
+        studio.sweep()
 
 
 def _free_port(host: str, first: int | None) -> int:

@@ -47,6 +47,10 @@ class LossEvents:
         models = chosen(request, self._offered.named())
         texts = parted(request.get("text"))
         length = None if request.get("length") is None else whole(request, "length", 2, 10**7)
+        if length is None:  # all that fit the model, and that may be read here
+            length = self._studio.settings.max_prompt_tokens
+        else:
+            self._studio.admission.check_prompt(length, "workbench loss")
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the models"}
@@ -62,7 +66,7 @@ class LossEvents:
             found = study.found
             return shown(found, models, bool(texts), length) if any(found.losses.values()) else None
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench loss")}
 
     def loss_induction(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"job"} for {"models": ids, "periods": tokens of one copy}: the curve's rows, code."""
@@ -70,6 +74,7 @@ class LossEvents:
         good = isinstance(periods, list) and 0 < len(periods) <= 16
         if not good or not all(isinstance(one, int) and not isinstance(one, bool) for one in periods):  # type: ignore[union-attr]
             raise WorkbenchError("No lengths of a copy were given", expected="1 to 16 numbers of tokens")
+        self._studio.admission.check_prompt(2 * max(periods), "workbench loss --induction")  # type: ignore[type-var, arg-type]
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the models"}
@@ -83,7 +88,7 @@ class LossEvents:
                 yield {"share": share, "said": f"{len(curve.table)} of {of} readings", "partial": result}
             return result
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench loss")}
 
 
 def chosen(request: Mapping[str, Any], offered: list[Named]) -> tuple[Named, ...]:

@@ -9,9 +9,13 @@ from typing import Any
 
 import gradio as gr
 
+from apps.server.admission import HOME, STUDY, Admission, Visitor
+from apps.server.door import address
 from apps.studio.pairs import Pairs
 from workbench.errors import WorkbenchError
 
+TICK = 0.2
+"""Seconds between two looks at whether the measurement that waits was stopped."""
 Told = dict[str, Any]
 """{"id", "run", "other", "share", "said"}: how far a measurement is; where it failed share is None and ``said`` why."""
 
@@ -19,19 +23,30 @@ Told = dict[str, Any]
 class MeasureEvents:
     """The events of one served app. The page gives each measurement an id of its own, to stop it by."""
 
-    def __init__(self, pairs: Pairs) -> None:
-        self._pairs = pairs
-        self._stops: dict[str, threading.Event] = {}
+    def __init__(self, pairs: Pairs, admission: Admission) -> None:
+        self._pairs, self._admission = pairs, admission
+        self._stops: dict[tuple[str, str], threading.Event] = {}
 
-    def measure(self, event: gr.EventData) -> Iterator[Told]:
-        """Measure {"id", "run", "other"} of the event."""
-        asked = event._data if isinstance(event._data, dict) else {}
+    def measure(self, event: gr.EventData, request: gr.Request) -> Iterator[Told]:
+        """Measure {"id", "run", "other", "tab"} of the event when it is its turn."""
+        asked, key = _asked(event)
         told = {name: str(asked.get(name))[:80] for name in ("id", "run", "other")}
-        stop = self._stops[told["id"]] = threading.Event()
+        runs = (asked.get("run"), asked.get("other"))
+        host = request.client.host if request.client else ""
+        client = address(host, request.headers, self._admission.settings.proxies)
+        stop = threading.Event()
         try:
+            if self._stops.setdefault(key, stop) is not stop:
+                raise WorkbenchError("This measurement is under way already", remedy="Wait for its end")
             yield {**told, "share": 0.0, "said": ""}
-            for share in self._pairs.measuring(asked.get("run"), asked.get("other"), stop):
-                yield {**told, "share": round(share, 3), "said": ""}
+            with self._admission.turn(Visitor(key[0], client), STUDY) as turn:
+                for sentence in turn.waiting(stop, TICK):
+                    yield {**told, "share": 0.0, "said": sentence}
+                if not stop.is_set():
+                    for share in self._pairs.measuring(*runs, stop, key[0]):
+                        if late := turn.overdue:
+                            raise WorkbenchError(late, remedy=f"Without a limit: wb.compare, or {HOME}")
+                        yield {**told, "share": round(share, 3), "said": ""}
         except WorkbenchError as error:
             yield {**told, "share": None, "said": str(error)}
         except Exception:
@@ -39,10 +54,16 @@ class MeasureEvents:
             yield {**told, "share": None, "said": "The measurement failed; the server's log has the details."}
         finally:
             stop.set()
-            self._stops.pop(told["id"], None)
+            if self._stops.get(key) is stop:
+                del self._stops[key]
 
     def halt(self, event: gr.EventData) -> None:
-        """Stop the measurement of the event's id after its next step."""
-        asked = event._data if isinstance(event._data, dict) else {}
-        if (stop := self._stops.get(str(asked.get("id"))[:80])) is not None:
+        """Stop the measurement of the event's tab and id after its next step."""
+        if (stop := self._stops.get(_asked(event)[1])) is not None:
             stop.set()
+
+
+def _asked(event: gr.EventData) -> tuple[dict[str, Any], tuple[str, str]]:
+    """What an event asks, and the key of tab and id."""
+    asked = event._data if isinstance(event._data, dict) else {}
+    return asked, (str(asked.get("tab"))[:80], str(asked.get("id"))[:80])

@@ -2,6 +2,7 @@
 // Wire: hears "measure" {run, other}; tells "measured" {run, other} when the numbers are there.
 
 import { make } from "./dom.js";
+import { key } from "./tab.js";
 import { listen, put, tell } from "./wire.js";
 
 /** Draws the line; `start(request)` and `halt(request)` trigger the events. */
@@ -11,9 +12,9 @@ export function measuring(element, props, watch, start, halt) {
   const line = make("div", { class: "wb wb-measuring", hidden: true }, said, stop);
   let id = null; // of the measurement under way
   element.replaceChildren(line);
-  stop.addEventListener("click", () => {
+  stop.addEventListener("click", async () => {
     put(said, "Stopping…");
-    halt({ id });
+    halt({ id, tab: await key() });
   });
 
   function show(text, busy) {
@@ -22,11 +23,11 @@ export function measuring(element, props, watch, start, halt) {
     line.hidden = !text;
   }
 
-  listen("measure", ({ run, other }) => {
+  listen("measure", async ({ run, other }) => {
     if (id) return show("A measurement is under way; stop it first.", true);
     id = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
     show("Waiting for the models…", true);
-    start({ id, run, other });
+    start({ id, run, other, tab: await key() });
   });
   watch("value", () => {
     const value = props.value;
@@ -35,7 +36,7 @@ export function measuring(element, props, watch, start, halt) {
       id = null;
       return show(value.said, false);
     }
-    if (value.share < 1) return show(`Both models read the texts: ${Math.round(100 * value.share)} %`, true);
+    if (value.share < 1) return show(value.said || `Both models read the texts: ${Math.round(100 * value.share)} %`, true);
     id = null;
     show("", false);
     tell("measured", { run: value.run, other: value.other });

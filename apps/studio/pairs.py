@@ -31,9 +31,10 @@ class Pairs:
         self._known: OrderedDict[tuple[str, str], tuple[Alignment, Measured | None]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, run: Any, other: Any) -> wb.Comparison:
-        """The comparison of two runs; WorkbenchError when one is gone or they cannot be compared."""
-        a, b = self._runs.get(run), self._runs.get(other)
+    def of(self, run: Any, other: Any, tab: Any = None) -> wb.Comparison:
+        """The comparison of two runs; WorkbenchError when one is gone, not the ``tab``'s to see (None: the app itself
+        asks), or they cannot be compared."""
+        a, b = self._runs.get(run, tab), self._runs.get(other, tab)
         with self._lock:
             alignment, measured = self._known.get((run, other), (None, None))
         found = wb.Comparison.of(a, b, measured, alignment)
@@ -48,14 +49,14 @@ class Pairs:
             if not isinstance(request, dict):
                 raise WorkbenchError("the page sent something else than a request")
             run, other = request.get("run"), request.get("other")
-            return answer_pair(self.of(run, other), str(run), str(other), request)
+            return answer_pair(self.of(run, other, str(request.get("tab"))), str(run), str(other), request)
         except WorkbenchError as error:
             return {"error": str(error)}
 
-    def measuring(self, run: Any, other: Any, stop: threading.Event) -> Iterator[float]:
+    def measuring(self, run: Any, other: Any, stop: threading.Event, tab: Any = None) -> Iterator[float]:
         """Run both models on both texts; yields the share that is done, 0 to 1, and keeps the result. Nothing is done
         when it was measured before. WorkbenchError when the models of the runs are not the ones at hand."""
-        found = self.of(run, other)
+        found = self.of(run, other, tab)
         if found.measured is not None:
             yield 1.0
             return

@@ -61,7 +61,7 @@ class PromptLabEvents:
             raise PromptError("There is no answer in the conversation, so no loss to compare",
                               remedy="Add an assistant message")  # fmt: skip
         measured = self._this(messages) if over == "this" else self._shipped
-        return {"job": self._jobs.start(str(request.get("tab", "")), measured)}
+        return {"job": self._jobs.start(str(request.get("tab", "")), measured, "workbench prompt")}
 
     def _this(self, messages: list[Message]) -> Callable[[threading.Event], Generator[Told, None, Any]]:
         names = self._shelf.names

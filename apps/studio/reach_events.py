@@ -84,6 +84,7 @@ class ReachEvents:
         method, tokens = request.get("method"), whole(request, "tokens", 2, MOST_TOKENS)
         if method not in ("gradient", "change"):
             raise WorkbenchError("There is no such method", expected="gradient or change")
+        self._studio.admission.check_prompt(tokens, "wb.reach")
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": None, "said": "loading the model"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import workbench as wb
+from apps.server.admission import HOME
 from apps.studio.looking import looked
 from apps.studio.pairs import Pairs
 from apps.studio.run_facts import RunFacts
@@ -33,10 +34,12 @@ Answer = dict[str, Any]
 class RunEvents:
     """The Runs page of one served app. Every answer is JSON; what goes wrong is {"error": sentence}."""
 
-    def __init__(self, runs: RunStore, folder: Path, pairs: Pairs | None = None) -> None:
+    def __init__(
+        self, runs: RunStore, folder: Path, pairs: Pairs | None = None, largest: int = LARGEST_FILE
+    ) -> None:  # fmt: skip
         """``folder`` is where the server keeps uploads and whence it serves files; ``pairs`` knows what was measured of
-        two runs."""
-        self.runs, self.folder, self.pairs = runs, folder.resolve(), pairs
+        two runs; ``largest`` are the bytes of a file that may be opened, 0: none."""
+        self.runs, self.folder, self.pairs, self.largest = runs, folder.resolve(), pairs, largest
 
     def listed(self, request: Any) -> Answer:
         """{"runs", "gone", "next", "each", "held"} of the tab {"tab": key}; see `runs.Shelved`."""
@@ -57,8 +60,8 @@ class RunEvents:
     def answer(self, request: Any) -> Answer:
         """What a view asks of a run."""
         try:
-            run = request.get("run") if isinstance(request, dict) else None
-            return looked(self.runs.get(run), str(run), request)
+            run = _of(request, "run")
+            return looked(self.runs.get(run, str(_of(request, "tab"))), str(run), request)
         except WorkbenchError as error:
             return {"error": str(error)}
 
@@ -75,7 +78,7 @@ class RunEvents:
             kind, names = str(_of(request, "format")), _of(request, "runs") or [_of(request, "run")]
             if kind not in FORMATS or not isinstance(names, list) or not 1 <= len(names) <= 2:
                 raise WorkbenchError(f"There is no export {kind[:20]!r}", expected=", ".join(FORMATS))
-            return self._written([self.runs.kept(name) for name in names], kind)
+            return self._written([self.runs.kept(name, str(_of(request, "tab"))) for name in names], kind)
         except WorkbenchError as error:
             return {"error": str(error)}
         except OSError as error:
@@ -88,8 +91,12 @@ class RunEvents:
         except WorkbenchError as error:
             return {"error": str(error)}
         try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise FileFormatError("The file is too large", expected=f"at most {LARGEST_FILE // 2**20} MiB here")
+            if not self.largest:
+                raise FileFormatError(
+                    "Files cannot be opened on this server", remedy=f"Open it on your own machine: {HOME}"
+                )
+            if path.stat().st_size > self.largest:
+                raise FileFormatError("The file is too large", expected=f"at most {self.largest // 2**20} MiB here")
             if not (tab := _tab(request)):
                 raise WorkbenchError("This tab has no key", remedy="Reload the page")
             return {"run": self.runs.add(wb.open(path), tab, "file")}

@@ -7,7 +7,7 @@ import { draw as drawTokens } from "./tokens.js";
 import { counterpart, opposite } from "./alignment.js";
 import { draw as drawInspector } from "./inspector.js";
 import { linked, fitting, mirror, unlink } from "./permalink.js";
-import { key } from "./tab.js";
+import { key, keyed } from "./tab.js";
 import { fetched } from "./kept.js";
 
 const FILES = [
@@ -26,7 +26,8 @@ function when(made) {
   return today ? date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }) : date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
 
-export function runs(element, server, upload) {
+export function runs(element, given, upload) {
+  const server = keyed(given);
   let shelf = { runs: [], gone: [], next: "", each: 0, held: 0 };
   let chosen = []; // ids ticked for comparison
   let shown = []; // ids opened

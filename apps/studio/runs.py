@@ -45,12 +45,14 @@ class Shelved:
 
 class RunStore:
     """The least recently opened go first when a visitor has more than ``each`` of them or all together hold more than
-    ``most_bytes``; pinned ones (recorded exchanges) stay. What went is remembered, so that a page can say so."""
+    ``most_bytes``, or one visitor's more than ``own_bytes`` (None: no limit); pinned ones (recorded exchanges) stay.
+    What went is remembered, so that a page can say so. Where ``links`` is False, a run is shown to its owner alone."""
 
     def __init__(
-        self, each: int = 24, most_bytes: int = 2 * 2**30, clock: Callable[[], float] = time.time
+        self, each: int = 24, most_bytes: int = 2 * 2**30, clock: Callable[[], float] = time.time,
+        own_bytes: int | None = None, links: bool = True,
     ) -> None:  # fmt: skip
-        self.each, self.most_bytes, self._clock = each, most_bytes, clock
+        self.each, self.most_bytes, self.own_bytes, self.links, self._clock = each, most_bytes, own_bytes, links, clock
         self._runs: OrderedDict[str, Kept] = OrderedDict()
         self._pinned: dict[str, Kept] = {}
         self._gone: OrderedDict[str, deque[RunFacts]] = OrderedDict()
@@ -65,6 +67,9 @@ class RunStore:
             own = [key for key, kept in self._runs.items() if kept.owner == owner]
             for key in own[: -self.each]:
                 self._evict(key)
+            own = own[-self.each :]
+            while self.own_bytes is not None and len(own) > 1 and self._held(owner) > self.own_bytes:
+                self._evict(own.pop(0))
             while self._held() > self.most_bytes and len(self._runs) > 1:
                 self._evict(next(iter(self._runs)))
         return run
@@ -73,17 +78,20 @@ class RunStore:
         """Keep a recorded one for everybody, under a given id."""
         self._pinned[run] = Kept(run, "", RunFacts.of(inspection, None, "recorded"), inspection)
 
-    def get(self, run: Any) -> wb.Inspection:
-        """The inspection of an id; CaptureError when it is gone or never was."""
-        return self.kept(run).inspection
+    def get(self, run: Any, tab: Any = None) -> wb.Inspection:
+        """The inspection of an id; CaptureError when it is gone, never was, or is not the ``tab``'s to see."""
+        return self.kept(run, tab).inspection
 
-    def kept(self, run: Any) -> Kept:
-        """An id's run with what is known of it; it counts as opened. CaptureError when it is gone or never was."""
+    def kept(self, run: Any, tab: Any = None) -> Kept:
+        """An id's run with what is known of it; it counts as opened. ``tab`` is the key of who asks, None the app
+        itself. CaptureError when it is gone, never was, or is not the tab's to see: which of them is not told."""
         with self._lock:
             if isinstance(run, str) and run in self._pinned:
                 return self._pinned[run]
-            if not isinstance(run, str) or run not in self._runs:
+            known = self._runs.get(run) if isinstance(run, str) else None
+            if known is None or not (self.links or tab is None or tab == known.owner):
                 raise CaptureError(GONE, remedy="Ask again to look inside")
+            assert isinstance(run, str)
             self._runs.move_to_end(run)
             return self._runs[run]
 
@@ -99,7 +107,10 @@ class RunStore:
         with self._lock:
             own = [kept for kept in self._runs.values() if kept.owner == owner]
             first = next(iter(own), None)
-            full = len(own) >= self.each or (bool(own) and self._held() + own[-1].facts.bytes > self.most_bytes)
+            last = own[-1].facts.bytes if own else 0
+            full = len(own) >= self.each or (bool(own) and self._held() + last > self.most_bytes)
+            if self.own_bytes is not None and own:
+                full = full or self._held(owner) + last > self.own_bytes
             listed = sorted(own, key=lambda kept: -(kept.facts.made or 0.0)) + list(self._pinned.values())
             return Shelved(listed, list(self._gone.get(owner, ())), first.run if full and first else "")
 
@@ -115,8 +126,14 @@ class RunStore:
                 del self._runs[key]
             self._gone.pop(owner, None)
 
-    def _held(self) -> int:
-        return sum(kept.facts.bytes for kept in self._runs.values())
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all runs but the pinned ones."""
+        with self._lock:
+            return self._held()
+
+    def _held(self, owner: str | None = None) -> int:
+        return sum(kept.facts.bytes for kept in self._runs.values() if owner is None or kept.owner == owner)
 
     def _evict(self, run: str) -> None:
         kept = self._runs.pop(run)

@@ -13,7 +13,7 @@ from apps.studio.studio import Studio
 
 def run_events(studio: Studio) -> RunEvents:
     """The events of the runs that ``studio`` keeps, with Gradio's own folder of uploads."""
-    return RunEvents(studio.runs, Path(get_upload_folder()), studio.pairs)
+    return RunEvents(studio.runs, Path(get_upload_folder()), studio.pairs, studio.settings.import_mib * 2**20)
 
 
 def runs_page(studio: Studio) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import workbench as wb
+from apps.server.admission import REPLY, Admission
+from apps.server.door import address
 from apps.studio.jobs import Jobs, Told
 from apps.studio.score_body import MOST_BYTES, InputData, Wrong, read, wrong
 from apps.studio.shelf import Shelf, title
@@ -26,7 +29,7 @@ GONE = 499
 
 
 class Score:
-    """The endpoint of one served app. Requests take their turn among the page's long jobs, one at a time."""
+    """The endpoint of one served app. Requests stand in line with those for a reply on the page."""
 
     def __init__(self, shelf: Shelf, jobs: Jobs) -> None:
         self.shelf, self.jobs = shelf, jobs
@@ -52,9 +55,16 @@ class Score:
             return _refused(
                 422, [{"loc": ["query", "model"], "msg": f"model: expected {known}.", "type": "value_error"}]
             )
-        owner = secrets.token_urlsafe(24)
+        owner, admission = secrets.token_urlsafe(24), self.jobs.admission
+        host = request.client.host if request.client else ""
+        client = address(host, request.headers, admission.settings.proxies)
         try:
-            job = self.jobs.start(owner, lambda stop: _replies(self.shelf, name, found, stop))
+            admission.check_reply(found.parameters.max_new_tokens)
+        except WorkbenchError as error:
+            return _refused(422, wrong(str(error), "input_data", "parameters", "max_new_tokens"))
+        try:
+            work = partial(_replies, self.shelf, name, found, admission)
+            job = self.jobs.start(owner, work, kind=REPLY, client=client)
         except WorkbenchError as error:
             return _refused(503, wrong(str(error), kind="busy"))
         while (status := self.jobs.status(owner, job))["state"] in ("waiting", "running"):
@@ -62,6 +72,8 @@ class Score:
                 self.jobs.halt(owner, job)
                 return Response(status_code=GONE)
             await asyncio.sleep(PAUSE)
+        if status.get("notice"):
+            return _refused(503, wrong(status["notice"], kind="timeout"))
         if status["state"] != "done":
             return _refused(500, wrong(status["error"] or "The computation was stopped", kind="failed"))
         result = status["result"]
@@ -86,7 +98,7 @@ def sampling_of(body: InputData) -> wb.Sampling:
 
 
 def _replies(
-    shelf: Shelf, name: str, body: InputData, stop: threading.Event
+    shelf: Shelf, name: str, body: InputData, admission: Admission, stop: threading.Event
 ) -> Generator[Told, None, dict[str, list[str] | Wrong]]:  # fmt: skip
     """The work: {"replies": [...]}, or {"wrong": [...]} naming the conversation that cannot be answered."""
     try:
@@ -100,6 +112,7 @@ def _replies(
             return {"wrong": wrong("the last message has to be the user's", *at, len(prompt) - 1, "role")}
         try:
             encoded.append(model.encode(prompt))
+            admission.check_prompt(len(encoded[-1]))
             if len(encoded[-1]) + sampling.max_new_tokens > model.context:
                 return {"wrong": wrong(_too_long(model, len(encoded[-1]), sampling.max_new_tokens), *at)}
         except WorkbenchError as error:
@@ -108,6 +121,7 @@ def _replies(
     for prompt in encoded:
         run = model.generate(prompt, sampling, wb.Capture.nothing(), stop)
         for _ in run:
+            admission.metrics.wrote(1)
             yield {"share": len(replies) / len(encoded)}
         replies.append(prompt.text + run.text if body.parameters.return_full_text else run.text)
     return {"replies": replies}

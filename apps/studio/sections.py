@@ -38,18 +38,20 @@ def sections_page(studio: Studio, name: str, sections: Sequence[Section]) -> Non
         jobs.halt(tab_of(request), request.get("job") if isinstance(request, dict) else None)
         return {}
 
-    functions = [*(sentences(one) for one in asked), page_models, job_status, job_halt]
+    functions = [*(sentences(one, studio.sessions.touch) for one in asked), page_models, job_status, job_halt]
     drawn(f"{name}.{name}(element, server, upload)", f"wb-{name}", functions=functions)
 
 
-def sentences(function: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
-    """``function``, answering {"error": sentence} where a WorkbenchError is raised."""
+def sentences(function: Callable[[Any], Answer], seen: Callable[[str], None] | None = None) -> Callable[[Any], Answer]:
+    """``function``, answering {"error": sentence} where a WorkbenchError is raised; ``seen`` hears whose tab asks."""
 
     @wraps(function)
     def answered(request: Any) -> Answer:
         try:
             if not isinstance(request, dict):
                 raise WorkbenchError("The page sent something else than a request", remedy="Reload the page")
+            if seen is not None:
+                seen(tab_of(request))
             return function(request)
         except WorkbenchError as error:
             return {"error": str(error)}

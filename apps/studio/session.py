@@ -111,7 +111,8 @@ class Session:
     shall select when ``serial`` grows; ``rest`` is set while nothing is being written; ``threads`` are its
     conversations by number, ``number`` that of the present one, which the columns hold; ``settings`` are the sampling
     settings last asked with, ``guards`` those of the
-    next reply; ``prefixes`` what the models have read for this tab, and for no other."""
+    next reply; ``prefixes`` what the models have read for this tab, and for no other; ``left`` says that nobody
+    looks at it now; ``notice`` is a sentence that its page has still to be told."""
 
     owner: str
     columns: dict[str, Column]
@@ -128,21 +129,38 @@ class Session:
     rest: threading.Event = field(default_factory=_set)
     stops: list[threading.Event] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    left: bool = False
+    notice: str = ""
 
     @property
     def busy(self) -> bool:
         """Whether a reply is being written."""
         return not self.rest.is_set()
 
-    def claim(self) -> None:
-        """Make it busy. BusyError when it is already."""
+    def claim(self) -> threading.Event:
+        """Make it busy; the event by which `stop` stops what is begun now. BusyError when it is busy already."""
         with self.lock:
             if self.busy:
                 raise BusyError()
             self.rest.clear()
+            self.stops = [threading.Event()]  # in the same step: a Stop finds either no request or this one
+            return self.stops[0]
+
+    def release(self) -> None:
+        """Nothing is being written any more. What was read for somebody who has gone meanwhile is not kept."""
+        self.rest.set()
+        if self.left:  # looked at after, as `leave` looks at `busy` after: one of the two sees the other
+            self.prefixes.clear()
+
+    def leave(self) -> None:
+        """Nobody looks at it: models stop, and what they have read goes, now or when they have stopped."""
+        self.left = True
+        self.stop()
+        if not self.busy:
+            self.prefixes.clear()  # reading again after a reload is cheaper than memory for who is gone
 
     def stop(self) -> None:
-        """Ask every model that writes for this tab to stop before its next token."""
+        """Ask every model that writes for this tab, or waits for its turn, to stop before its next token."""
         for event in list(self.stops):
             event.set()
 

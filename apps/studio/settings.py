@@ -15,16 +15,19 @@ from workbench.errors import SamplingError
 
 NEW_TOKENS = 64
 """The longest reply until a visitor chooses otherwise."""
+MOST_NEW_TOKENS = 1024
+"""The longest reply that the page offers."""
 
 
 SEED = "Seed"
 
 
-def settings_inputs(new_tokens: int) -> list[Any]:
-    """Inputs in the order `sampling_of` reads them; the presets above them follow and lead in the browser."""
+def settings_inputs(new_tokens: int, most: int = MOST_NEW_TOKENS) -> list[Any]:
+    """Inputs in the order `sampling_of` reads them; the presets above them follow and lead in the browser. ``most`` is
+    the longest reply that can be chosen, ``new_tokens`` the one it starts with."""
     preset = gr.Radio([*PRESETS, CUSTOM], value="Greedy", label="Preset", interactive=True, elem_id="wb-preset")
     with gr.Row():
-        longest = gr.Slider(1, 1024, new_tokens, step=1, label="Longest reply (tokens)", interactive=True)
+        longest = gr.Slider(1, most, min(new_tokens, most), step=1, label="Longest reply (tokens)", interactive=True)
         seed = gr.Number(0, label=SEED, precision=0, minimum=0, interactive=True, elem_id="wb-seed")
     with gr.Row():
         temperature = gr.Slider(0, 2, 0, step=0.05, label="Temperature (0: greedy)", interactive=True)

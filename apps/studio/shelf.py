@@ -19,10 +19,11 @@ _FACTS = ("window", "theta", "context", "kv_bytes_per_token")
 class Shelf:
     """One or two models by name, in the order of their columns."""
 
-    def __init__(self, models: Sequence[str | wb.Model]) -> None:
-        """``models`` are names for `wb.load`, or models already loaded."""
+    def __init__(self, models: Sequence[str | wb.Model], loading: Mapping[str, Any] | None = None) -> None:
+        """``models`` are names for `wb.load`, which gets the keywords ``loading``, or models already loaded."""
         if not 1 <= len(models) <= 2:
             raise WorkbenchError(f"{len(models)} models", expected="one or two", remedy="Name at most two")
+        self._loading = dict(loading or {})
         self._loaded: dict[str, wb.Model] = {}
         self._switched: dict[tuple[Any, ...], wb.Model] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -41,7 +42,7 @@ class Shelf:
         object for the same switches. WorkbenchError when it cannot be."""
         with self._locks[name]:
             if name not in self._loaded:
-                self._loaded[name] = wb.load(name)
+                self._loaded[name] = wb.load(name, **self._loading)
             model = self._loaded[name]
             if not switches:
                 return model

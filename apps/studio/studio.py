@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import workbench as wb
+from apps.server.admission import REPLY, STUDY, Admission
+from apps.server.settings import Settings
 from apps.studio.jobs import Jobs
 from apps.studio.opening import Opening
 from apps.studio.pairs import Pairs
@@ -20,7 +22,8 @@ BOTH = "both"
 @dataclass(frozen=True)
 class Studio:
     """The ``shelf`` of models, the store of ``runs``, the ``opening`` of a tab, the open ``sessions``, and what is
-    known of ``pairs`` of runs, and the long ``jobs`` that pages start."""
+    known of ``pairs`` of runs, and the long ``jobs`` that pages start; ``admission`` gives turns at the models.
+    ``forgetting`` are called with the key of a tab that is forgotten."""
 
     shelf: Shelf
     runs: RunStore
@@ -28,13 +31,47 @@ class Studio:
     sessions: Sessions
     pairs: Pairs
     jobs: Jobs
+    admission: Admission
+    forgetting: list[Callable[[str], None]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, models: Sequence[str | wb.Model], recorded: Recorded | Sequence[Recorded] | None = None) -> Studio:
+    def of(
+        cls, models: Sequence[str | wb.Model], recorded: Recorded | Sequence[Recorded] | None = None,
+        settings: Settings | None = None,
+    ) -> Studio:  # fmt: skip
         """Nothing is loaded yet. A tab opens with the first of the ``recorded`` exchanges."""
-        shelf, runs = Shelf(models), RunStore()
-        opening = Opening(shelf, runs, recorded)
-        return cls(shelf, runs, opening, Sessions(opening.session), Pairs(runs, shelf), Jobs())
+        known = settings or Settings()
+        admission, shelf = Admission(known), Shelf(models, known.loading)
+        own = None if known.session_mib is None else known.session_mib * 2**20
+        runs = RunStore(known.session_runs, known.stored_mib * 2**20, own_bytes=own, links=known.links)
+        opening, jobs = Opening(shelf, runs, recorded), Jobs(admission=admission)
+        sessions = Sessions(
+            opening.session, known.sessions, each=known.sessions_per_client, forget=known.forget_seconds,
+            prefix_bytes=known.prefix_mib * 2**20,
+        )  # fmt: skip
+        made = cls(shelf, runs, opening, sessions, Pairs(runs, shelf), jobs, admission, [runs.forget, jobs.forget])
+        made._tell_metrics()
+        return made
+
+    @property
+    def settings(self) -> Settings:
+        return self.admission.settings
+
+    def sweep(self) -> None:
+        """Forget everything of the tabs whose time is over."""
+        for key in self.sessions.sweep():
+            for forget in self.forgetting:
+                forget(key)
+
+    def _tell_metrics(self) -> None:
+        gauges = self.admission.metrics.gauges
+        for kind in (REPLY, STUDY):
+            gauges[f"{kind}_running"] = lambda kind=kind: self.admission.counts(kind)[0]  # type: ignore[misc]
+            gauges[f"{kind}_waiting"] = lambda kind=kind: self.admission.counts(kind)[1]  # type: ignore[misc]
+        gauges["sessions"] = lambda: len(self.sessions)
+        gauges["runs"] = lambda: len(self.runs)
+        gauges["run_bytes"] = lambda: self.runs.nbytes
+        gauges["prefix_bytes"] = lambda: self.sessions.prefix_bytes
 
     @property
     def choices(self) -> dict[str, list[str]]:

@@ -68,6 +68,11 @@ export function key() {
   return sure;
 }
 
+/** The functions of the server with the tab's key put to what they are asked: runs are shown to their own tab. */
+export function keyed(server) {
+  return new Proxy(server, { get: (all, name) => (typeof all[name] === "function" ? async (request) => all[name]({ tab: await key(), ...request }) : all[name]) });
+}
+
 export function serve(given) {
   server = given;
 }

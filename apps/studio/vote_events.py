@@ -73,7 +73,7 @@ class VoteEvents:
                 yield {"share": step.share, "said": f"{step.done} of {step.of} verdicts"}
             return {"verdicts": [one.as_json() for one in Verdicts.read(folder)]}
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench suite judge")}
 
     def _folder(self, request: dict[str, Any]) -> Path:
         return self._behaviour.folder_of(str(request.get("tab", "")), request.get("run"))

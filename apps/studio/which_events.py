@@ -66,7 +66,7 @@ class WhichEvents:
                 }
             return shown(run.result, names, settings) if run.result.measured else None
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench factorial")}
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from apps.studio.jobs import ABANDONED, WAITING, Jobs, Told, Work
+from apps.server.admission import Admission
+from apps.server.metrics import Metrics
+from apps.server.settings import Settings
+from apps.studio.jobs import ABANDONED, Jobs, Told, Work
 from workbench.errors import WorkbenchError
 
 ME, OTHER = "me", "another"
@@ -113,9 +116,54 @@ def test_a_job_nobody_asks_after_is_stopped() -> None:
 
 
 def test_too_many_that_wait_are_turned_away() -> None:
-    jobs, go = Jobs(), threading.Event()
-    for _ in range(WAITING + 1):
+    jobs, go = Jobs(admission=Admission(Settings(queue_length=2))), threading.Event()
+    for _ in range(3):
         jobs.start(ME, counting(go))
     with pytest.raises(WorkbenchError, match="waiting already"):
         jobs.start(ME, counting(go))
     go.set()
+
+
+def test_one_computation_a_visitor_where_the_server_is_shared() -> None:
+    jobs, go = Jobs(admission=Admission(Settings(per_visitor=1))), threading.Event()
+    first = jobs.start(ME, counting(go))
+    with pytest.raises(WorkbenchError, match="A request of yours"):
+        jobs.start(ME, counting(go))
+    second = jobs.start(OTHER, counting(go))
+    assert jobs.status(OTHER, second)["before"] == 1
+    jobs.halt(OTHER, second)
+    assert jobs.start(OTHER, counting(go)), "a stopped one is in nobody's way"
+    go.set()
+    until(lambda: jobs.status(ME, first)["state"] == "done")
+    assert jobs.start(ME, counting(go)), "whoever knows that it is over can ask for the next"
+
+
+def test_a_long_one_is_cut_with_a_sentence_that_names_what_has_no_limit() -> None:
+    now = [0.0]
+    metrics = Metrics()
+    admission = Admission(Settings(study_seconds=60), metrics, clock=lambda: now[0])
+    jobs = Jobs(admission=admission)
+
+    def long(stop: threading.Event) -> Generator[Told, None, str]:
+        while not stop.is_set():
+            yield {"share": 0.5, "said": "half", "partial": "half"}
+            now[0] += 20
+        return "what there is"
+
+    job = jobs.start(ME, long, "workbench needle")
+    until(lambda: jobs.status(ME, job)["state"] == "stopped")
+    found = jobs.status(ME, job)
+    assert found["result"] == "what there is"
+    assert "60 seconds" in found["notice"] and "workbench needle" in found["notice"]
+    assert metrics.refusals() == {"seconds": 1}
+
+
+def test_jobs_of_who_has_gone_are_stopped_and_dropped() -> None:
+    jobs, go = Jobs(), threading.Event()
+    mine, yours = jobs.start(ME, counting(go, 10**6)), jobs.start(OTHER, counting(go))
+    until(lambda: jobs.status(ME, mine)["state"] == "running")
+    jobs.forget(ME)
+    go.set()
+    until(lambda: jobs.status(OTHER, yours)["state"] == "done")
+    assert jobs.status(ME, mine)["state"] == "failed"
+    assert len(jobs) == 1

@@ -211,12 +211,41 @@ def test_only_uploads_can_be_opened(events: RunEvents, found: wb.Inspection, tmp
     assert outside.exists()
 
 
-def test_too_large_a_file(events: RunEvents, found: wb.Inspection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.studio.run_events.LARGEST_FILE", 100)
+def test_too_large_a_file_and_no_files_at_all(events: RunEvents, found: wb.Inspection) -> None:
     upload = events.folder / "abc" / "big.inspection"
     upload.parent.mkdir(parents=True)
-    found.save(upload)
-    assert "too large" in events.open({"tab": ME, "path": str(upload)})["error"]
+    for largest, said in ((100, "too large"), (0, "on your own machine")):
+        found.save(upload)
+        there = RunEvents(events.runs, events.folder, largest=largest)
+        assert said in there.open({"tab": ME, "path": str(upload)})["error"]
+        assert not upload.exists()
+
+
+def test_without_links_a_run_is_its_owners_alone(events: RunEvents, found: wb.Inspection) -> None:
+    for links in (True, False):
+        events.runs.links = links
+        run = events.runs.add(found, ME)
+        events.runs.pin("recorded", found)
+        for tab, seen in ((ME, True), (OTHER, links), (None, links)):
+            request = {"run": run, "kind": "open"} | ({"tab": tab} if tab else {})
+            assert ("error" not in events.answer(request)) == seen
+            asked = request | {"format": "py"}
+            assert ("error" not in events.export(asked)) == seen
+            assert "error" not in events.answer(request | {"run": "recorded"})
+            other = events.answer(request | {"run": "nobody"})
+            assert seen or events.answer(request) == other, "whether there is such a run is not told"
+
+
+def test_a_tab_that_holds_too_many_bytes_gives_up_its_oldest(found: wb.Inspection) -> None:
+    size = RunFacts.of(found, None, "chat").bytes
+    runs = RunStore(own_bytes=2 * size)
+    _, *later = [runs.add(found, ME) for _ in range(3)]
+    other = runs.add(found, OTHER)
+    assert {kept.run for kept in runs.shelf(ME).runs} == set(later)
+    assert [facts.bytes for facts in runs.shelf(ME).gone] == [size]
+    assert runs.shelf(ME).next == later[0]
+    assert [kept.run for kept in runs.shelf(OTHER).runs] == [other]
+    assert RunStore(own_bytes=1).add(found, ME), "the last one stays, however large"
 
 
 NONSENSE: list[Any] = [

@@ -17,6 +17,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import workbench as wb
+from apps.server.admission import Admission, Visitor
+from apps.server.settings import Settings
 from apps.studio.jobs import Jobs
 from apps.studio.score import GONE, Score
 from apps.studio.score_body import MOST_BYTES, MOST_CONVERSATIONS, MOST_NEW_TOKENS
@@ -119,13 +121,19 @@ def test_no_json_and_too_much(client: TestClient, content: bytes, status: int) -
     assert client.post("/score", content=content).status_code == status
 
 
-def test_an_unknown_model_and_a_full_house(client: TestClient, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_model_and_a_full_house(client: TestClient, shelf: Shelf) -> None:
     answer = client.post("/score", params={"model": "../etc"}, json=body([USER]))
     assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "model"])
     assert client.get("/score").status_code == 405
-    monkeypatch.setattr("apps.studio.jobs.WAITING", -1)
-    full = client.post("/score", json=body([USER]))
+    admission = Admission(Settings(queue_length=0, max_new_tokens=8, max_prompt_tokens=16))
+    shared = TestClient(Starlette(routes=[Score(shelf, Jobs(admission=admission)).route]))
+    with admission.turn(Visitor("another")):
+        full = shared.post("/score", json=body([USER]))
     assert (full.status_code, full.headers["Retry-After"]) == (503, "10")
+    for asked, said in ((body([USER], max_new_tokens=9), "at most 8"), (body(["word " * 20]), "at most 16")):
+        long = shared.post("/score", json=asked)
+        assert long.status_code == 422
+        assert said in long.json()["detail"][0]["msg"]
 
 
 def test_a_reader_who_leaves_stops_the_reply(shelf: Shelf) -> None:

@@ -132,3 +132,74 @@ def test_titles_are_short_and_one_line() -> None:
     session.columns["m"].talk = talk("  What\nis " + "long " * 100, "x")
     assert session.present().title.startswith("What is long")
     assert len(session.present().title) <= 44
+
+
+class Kept:
+    """Stands for what was read: how much is held."""
+
+    nbytes = 5
+
+    def clear(self) -> None:
+        self.nbytes = 0
+
+
+def test_what_a_tab_that_left_still_reads_is_not_kept() -> None:
+    sessions = Sessions(make)
+    tab = sessions.of(A, "page")
+    stop = tab.claim()
+    sessions.leave("page")
+    assert stop.is_set()
+    tab.prefixes = Kept()  # type: ignore[assignment]  # the model keeps what it has read when it stops
+    tab.release()
+    assert tab.prefixes.nbytes == 0
+    assert not tab.busy
+    sessions.of(A, "another page")
+    tab.claim()
+    tab.prefixes = Kept()  # type: ignore[assignment]
+    tab.release()
+    assert tab.prefixes.nbytes == 5, "who has come back keeps it"
+
+
+def test_stop_finds_what_was_claimed() -> None:
+    tab = make(A)
+    stop = tab.claim()
+    tab.stop()
+    assert stop.is_set()
+    tab.release()
+    assert not tab.claim().is_set(), "an earlier Stop is for an earlier request"
+
+
+def test_a_tab_is_forgotten_after_its_time_and_told_so() -> None:
+    clock = Clock()
+    sessions = Sessions(make, forget=60, clock=clock)
+    mine, writing = sessions.of(A), sessions.of(B)
+    writing.claim()
+    sessions.touch(C)
+    clock.now = 59
+    assert sessions.sweep() == []
+    sessions.of(A)
+    clock.now = 100
+    assert sessions.sweep() == [C], "a page of studies has no conversation, but jobs and folders"
+    clock.now = 130
+    assert sessions.sweep() == [A]
+    again = sessions.of(A)
+    assert again is not mine
+    assert "forgotten what this tab held" in again.notice
+    assert sessions.of(B) is writing
+    assert sessions.of(D).notice == ""
+    assert Sessions(make).sweep() == []
+
+
+def test_one_address_cannot_take_all_places() -> None:
+    clock = Clock()
+    sessions = Sessions(make, most=3, each=2, clock=clock)
+    first, second = sessions.of(A, "1", "x"), sessions.of(B, "2", "x")
+    sessions.of(C, "3", "x")
+    assert not sessions.knows(A), "its own oldest went"
+    sessions.of(D, "4", "y")
+    with pytest.raises(wb.WorkbenchError, match="All 3 places"):
+        sessions.of("e" * 32, "5", "z")
+    clock.now = 61
+    assert sessions.of("e" * 32, "5", "z").owner == "e" * 32, "an idle one has made room"
+    assert first is not second
+    assert len(sessions) == 3

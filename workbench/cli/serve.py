@@ -23,7 +23,9 @@ EXAMPLES = """Examples:
 
 `workbench app --model v0.1 --model v0.2 --dtype bfloat16 --device-map cuda`
 
-`workbench app --recorded recorded-on-a-gpu`"""
+`workbench app --recorded recorded-on-a-gpu`
+
+`workbench app --host 0.0.0.0 --no-browser --limits shared`"""
 
 
 def serve(
@@ -36,6 +38,14 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port; the next free one when it is taken.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            help="What visitors may do: none (your own machine), shared (a host for many strangers), or a TOML file; "
+            "docs/server.md has every setting, each also WORKBENCH_... in the environment.",
+            show_default="none",
+        ),
+    ] = None,
     recorded: Annotated[
         Path | None,
         typer.Option(
@@ -51,15 +61,18 @@ def serve(
     local_files_only: LocalOnly = False,
 ) -> None:
     """Open the page: chat with both models side by side and click any token."""
-    names = model or ["twin-v0.1", "twin-v0.2"]
-    if len(names) > 2:
-        raise WorkbenchError(f"{len(names)} models", expected="one or two", remedy="Name at most two with --model")
-    for name in names:
-        resolve(name)
+    if model is not None and len(model) > 2:
+        raise WorkbenchError(f"{len(model)} models", expected="one or two", remedy="Name at most two with --model")
     if importlib.util.find_spec("gradio") is None:
         raise WorkbenchError(
             "the page needs gradio, which is not installed", remedy="pip install 'mistral-workbench[apps]'"
         )
+    from apps.server.settings import read_settings
+
+    settings = read_settings(limits, models=tuple(model) if model else None, recorded=recorded)
+    names, recorded = settings.models, settings.recorded
+    for name in names:
+        resolve(name)
     # gradio counts its starts at its maker's; nothing of this page leaves the host.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from apps.studio.launch import launch
@@ -73,10 +86,11 @@ def serve(
                 f"There are no recorded exchanges in {recorded}", expected="a folder with an index.json",
                 remedy="Make one: python -m apps.studio.record --folder FOLDER",
             )  # fmt: skip
+    device_map = device_map or settings.loading.get("device_map")
     options = (revision, dtype, device_map, quantization, local_files_only)
     usual = options == (None, "auto", None, None, False)
     models = [name if usual and is_shipped(name) else loaded(name, *options) for name in names]
-    launch(models, host=host, port=port, browser=browser, recorded=offered)
+    launch(models, host=host, port=port, browser=browser, recorded=offered, settings=settings)
     # A thread may still be computing a reply, and an interpreter that shuts down under torch's threads can abort. What
     # was registered for the end (an offload folder to remove) runs; the interpreter is not taken apart.
     atexit._run_exitfuncs()
