@@ -11,7 +11,7 @@ from tests.browser.talking import becomes, drawn, ink, ready, redrawn
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False)])
 def test_dark_and_narrow(watched: Callable, address: str, width: int, dark: bool) -> None:
     page = watched(address, width=width, height=844, dark=dark).page
     ready(page)

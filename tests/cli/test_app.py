@@ -15,13 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.interrupt import heard
+from tests.ports import free_port
 from workbench.cli import app
 
 
 def test_the_page_is_served_until_ctrl_c(tiny_checkpoint: Callable[..., Path]) -> None:
     folder = tiny_checkpoint(layers=3, heads=6, kv_heads=2, hidden=48, window=16, theta=5e4, context=512)
     server = subprocess.Popen(
-        [sys.executable, "-m", "workbench", "app", "-m", folder, "--no-browser", "--port", "17860"],
+        [sys.executable, "-m", "workbench", "app", "-m", folder, "--no-browser", "--port", str(free_port())],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         preexec_fn=heard,
     )  # fmt: skip
@@ -33,11 +34,11 @@ def test_the_page_is_served_until_ctrl_c(tiny_checkpoint: Callable[..., Path]) -
             assert line, f"it ended before it printed an address:\n{said}"
             said += line
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(address[0], timeout=30) as page:
+        with opener.open(address[0], timeout=120) as page:
             assert page.status == 200
             assert b"gradio" in page.read()
         server.send_signal(signal.SIGINT)
-        rest, _ = server.communicate(timeout=30)
+        rest, _ = server.communicate(timeout=120)
     finally:
         server.kill()
     assert server.returncode in (0, 130)
