@@ -36,7 +36,7 @@ def write_page(result: Result, path: str | Path, title: str | None = None) -> Pa
 
 def render(result: Result, title: str | None = None) -> str:
     """The page as text."""
-    name = title or repr(result).partition("(")[0] + " of " + _about(result)
+    name = title or " of ".join(part for part in (type(result).__name__, _about(result)) if part)
     provenance = getattr(result, "provenance", {})
     grids = _grids(result) if isinstance(result, Grid) else []
     data = {
@@ -56,11 +56,12 @@ def _fresh(result: Result) -> str:
 
 
 def _about(result: Result) -> str:
-    """The models it is about, as far as the result names them."""
+    """The models it is about, as far as the result or its provenance names them."""
     for field in ("models", "by", "model"):
         if named := getattr(result, field, None):
             return named if isinstance(named, str) else " and ".join(map(str, named))
-    return "the workbench"
+    named = getattr(result, "provenance", {}).get("model", "")
+    return named if isinstance(named, str) else ""
 
 
 def _tables(result: Result) -> list[tuple[str, pd.DataFrame]]:

@@ -54,6 +54,7 @@ ALLOWED = {
     ("workbench/results", "inspection"),  # wb.open opens inspections, too
     ("workbench/model.py", "cache_lab"),  # a policy as the cache of a request
     ("workbench/inspection", "widgets"),  # Inspection.widget shows it in a notebook
+    ("workbench/context", "widgets"),  # Grid.widget
     ("workbench/comparison", "widgets"),  # and Comparison.widget two of them
     ("workbench/cli", "apps"),  # `workbench app` starts the page
 }

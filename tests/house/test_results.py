@@ -41,7 +41,7 @@ TALK = [{"role": "user", "content": f"Say {HOSTILE}"}]
 NO_FIGURE = {"IdentityCard"}
 XARRAY = {"CacheFindings", "Comparison", "Grid", "InductionCurve", "Inspection", "LossByPosition", "Mechanism",
           "Reach", "RetrievalHeads"}  # fmt: skip
-WIDGET = {"Comparison", "Inspection"}
+WIDGET = {"Comparison", "Grid", "Inspection"}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,10 @@ def test_manners(made: dict[str, Result], kind: str, tmp_path: Path) -> None:
     if kind in XARRAY:
         labelled = found.to_xarray()
         assert isinstance(labelled, xr.DataArray | xr.Dataset) and labelled.sizes and labelled.coords
+    if kind in WIDGET:
+        widget = found.widget()
+        assert repr(widget)
+        widget.close()
     page = found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     data = data_of(page)
     for shown in (bundle["text/html"], page):

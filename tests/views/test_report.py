@@ -10,7 +10,9 @@ import pytest
 
 import workbench as wb
 from tests.pages import data_of
+from tests.prompts import prompt_of
 from workbench.errors import CaptureError
+from workbench.models.registry import assets_folder
 from workbench.report import write_html
 from workbench.views.arrays import unpack_array
 
@@ -58,3 +60,23 @@ def test_nothing_half_written(windowed: wb.Inspection, tmp_path: Path, monkeypat
     assert target.read_text() == "old"
     with pytest.raises(CaptureError):
         write_html([], target)
+
+
+def test_a_report_of_two_thousand_tokens_is_small(tmp_path: Path) -> None:
+    """Under 2 MB with all that a default capture holds, and rows that are still the exact ones to 4e-5."""
+    model = wb.load("twin-v0.2")
+    lines = (assets_folder() / "prompts" / "factorial-texts.jsonl").read_text(encoding="utf-8").split("\n")
+    ids = [
+        token
+        for line in lines
+        if line
+        for m in json.loads(line)["messages"]
+        for token in model.encode(m["content"]).ids
+    ]
+    run = model.generate(prompt_of(model, ids[:2000]), wb.Sampling(max_new_tokens=8))
+    list(run)
+    path = run.inspection.to_html(tmp_path / "r.html")
+    assert path.stat().st_size < 2_000_000
+    packed = data_of(path.read_text(encoding="utf-8"))["runs"][0]["rows"]["2000/3"]["reads"]
+    exact = run.inspection.attention.row(2000, 3)[:, :2001]  # type: ignore[union-attr]
+    assert np.abs((unpack_array(packed) / 65535.0) ** 2 - exact).max() < 4e-5

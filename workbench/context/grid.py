@@ -162,6 +162,12 @@ class Grid(Result):
         found = cells[["right", "low", "high", "found", "logprob", "n"]].to_xarray()
         return found.assign(n=found["n"].fillna(0).astype(int))
 
+    def widget(self, models: Any = ()) -> Any:
+        """The grid in a notebook (`widgets.grid.RetrievalGrid`): a click on a cell shows its questions and answers, and
+        with ``models``, the `Model`s that were asked, their mechanism. Raises WorkbenchError where anywidget is not
+        installed, and for an empty grid."""
+        return importlib.import_module("workbench.widgets").RetrievalGrid(self, models)
+
     def tables(self) -> list[tuple[str, pd.DataFrame]]:
         """Shares by length first, then every cell, the longest contexts that work, and models on the same items."""
         if not len(self.trials):

@@ -35,6 +35,11 @@ class InductionCurve(Result):
     table: pd.DataFrame = field(repr=False)
     provenance: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def models(self) -> list[str]:
+        """The models' names, in the order they were read."""
+        return list(dict.fromkeys(self.table["model"]))
+
     def to_dataframe(self) -> pd.DataFrame:
         """`table`: a row a model and period, nats a token."""
         return self.table.copy()

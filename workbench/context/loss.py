@@ -78,6 +78,11 @@ class LossByPosition(Result):
         """A plotly figure of the curves with their bands."""
         return importlib.import_module("workbench.figures.loss").loss_figure(self.curve(edges))
 
+    @property
+    def models(self) -> list[str]:
+        """The models' names."""
+        return list(self.losses)
+
     def to_dataframe(self, edges: Sequence[int] | None = None) -> pd.DataFrame:
         """`curve`: a row a model and range of positions, nats a token."""
         return self.curve(edges)

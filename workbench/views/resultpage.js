@@ -10,7 +10,7 @@ import { sheet, takeaway } from "./sheet.js";
 
 const SHOWN = 50; // rows before "all"
 
-const spelled = (value) => (value === null ? "" : typeof value === "number" ? (Number.isInteger(value) ? whole(value) : Math.abs(value) >= 1e4 ? whole(Math.round(value)) : String(Number(value.toPrecision(4))).replace("-", "−")) : value === true ? "yes" : value === false ? "no" : String(value));
+const spelled = (value) => (value === null ? "" : typeof value === "number" ? (Number.isInteger(value) ? whole(value) : Math.abs(value) >= 1e4 ? whole(Math.round(value)) : String(value && Math.abs(value) < 1e-4 ? value.toExponential(2) : Number(value.toPrecision(4))).replace("-", "−")) : value === true ? "yes" : value === false ? "no" : String(value));
 
 /** A table that sorts by the column whose head is pressed. */
 function table(found, id) {
