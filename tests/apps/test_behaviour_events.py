@@ -20,7 +20,7 @@ REQUEST = {
 
 
 def finished(studio: Studio, job: str) -> dict[str, Any]:
-    for _ in range(2000):
+    for _ in range(12_000):
         found = studio.jobs.status(TAB, job)
         if found["state"] in ("done", "failed", "stopped"):
             assert (found["state"], found["error"]) == ("done", "")

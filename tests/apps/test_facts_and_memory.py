@@ -28,7 +28,7 @@ def studio(names: list[str]) -> Studio:
 
 
 def ended(studio: Studio, started: dict[str, Any]) -> Any:
-    for _ in range(600):
+    for _ in range(6000):
         status = studio.jobs.status(TAB, started["job"])
         if status["state"] in ("done", "failed", "stopped"):
             assert status["state"] == "done", status

