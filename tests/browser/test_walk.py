@@ -1,6 +1,6 @@
-"""A person walks through everything the page offers, in two sessions: wide and light, narrow and dark. After every step
-axe-core looks at what the step has opened, and nothing may be wider than the window. `watched` sees to it that nothing
-was complained about and that no other host was asked.
+"""A person walks through everything the page offers, on a narrow screen. After every step axe-core looks at what the
+step has opened, in the dark and in the light, and nothing may be wider than the window. `watched` sees to it that
+nothing was complained about and that no other host was asked.
 
 Elsewhere: the retrieval grid (test_grid.py), thousands of tokens (test_long_conversation.py), the views of one report
 file (test_report.py), the exact numbers of every file (test_panel_actions.py).
@@ -17,8 +17,8 @@ from playwright.sync_api import expect
 from tests.browser import walk_chat as chat
 from tests.browser import walk_inspector as inspector
 from tests.browser import walk_runs as runs
-from tests.browser.axe import violations
-from tests.browser.talking import ready
+from tests.browser.axe import in_both_colours
+from tests.browser.talking import becomes, ready
 from tests.browser.walk import Walk
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
@@ -56,27 +56,24 @@ STEPS: list[tuple[Callable[[Walk], None], str]] = [
 """What is done and seen, and the part of the page that axe-core looks at afterwards."""
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1360, False), (390, True)], ids=["wide and light", "narrow and dark"])
-def test_a_walk_through_everything(watched: Callable, address: str, tmp_path: Path, width: int, dark: bool) -> None:
-    options = {"width": width, "height": 844, "dark": dark}
+def test_a_walk_through_everything(watched: Callable, address: str, tmp_path: Path) -> None:
+    options = {"width": 390, "height": 844, "dark": True}
     walk = Walk(watched(address, **options).page, address, watched, tmp_path, options)
     ready(walk.page)
     for step, part in STEPS:
         try:
             step(walk)
-            found = walk.kept.pop("axe", []) + violations(walk.page, part)
+            found = walk.kept.pop("axe", []) + in_both_colours(walk.page, part)
             assert not found, "\n".join(found)
-            assert walk.page.evaluate("document.documentElement.scrollWidth") <= width
+            becomes(walk.page, True, walk.page.evaluate, "document.documentElement.scrollWidth <= 390")
         except BaseException as error:
             error.add_note(f"in the step {step.__name__}")
             raise
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False)], ids=["wide and dark", "narrow and light"])
-def test_the_other_looks(watched: Callable, address: str, width: int, dark: bool) -> None:
-    """The colours are those of the walk, the widths too: here only that the two go together."""
-    page = watched(address, width=width, height=844, dark=dark).page
+def test_a_wide_screen(watched: Callable, address: str) -> None:
+    page = watched(address, dark=True).page
     ready(page)
     expect(page.locator("#wb-inspector .wb-list .wb-row").first).to_be_visible()
-    found = violations(page)
+    found = in_both_colours(page)
     assert not found, "\n".join(found)

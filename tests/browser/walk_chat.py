@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.axe import violations
-from tests.browser.talking import act, answered, footers, idle, ready, replies, said, settings
+from tests.browser.axe import in_both_colours
+from tests.browser.talking import act, answered, becomes, footers, idle, lived, lives, ready, replies, said, settings
 from tests.browser.walk import Walk
 
 
@@ -21,11 +21,10 @@ def opens_on_a_recorded_exchange(walk: Walk) -> None:
 
 def two_models_one_prompt(walk: Walk) -> None:
     settings(walk.page, longest=60)
+    lives(walk.page)
     walk.page.fill("#wb-question textarea", "What do you see?")
     walk.page.click("#wb-send")
-    for place in (0, 1):
-        expect(walk.column(place).locator(".wb-live")).to_have_count(1)
-    expect(walk.page.locator("#wb-send")).to_be_disabled()
+    lived(walk.page, 2)
     for place in (0, 1):
         answered(walk.page, place)
     idle(walk.page)
@@ -49,13 +48,13 @@ def seed_preset_and_versions(walk: Walk) -> None:
     expect(footers(walk.page)).to_contain_text("8 tokens · creative: temperature 1.1, top-p 0.98, seed 5")
     act(walk.page, "Earlier version")
     expect(walk.column().locator(".wb-assistant .wb-versions")).to_contain_text("1 / 2")
-    assert replies(walk.page) == before
+    becomes(walk.page, before, replies, walk.page)
 
 
 def a_question_is_edited(walk: Walk) -> None:
     act(walk.page, "Edit and ask again", role="user")
     field = walk.page.get_by_label("Edit the question")
-    walk.kept["axe"] = violations(walk.page, "#wb-chat")  # the open field is gone when the step ends
+    walk.kept["axe"] = in_both_colours(walk.page, "#wb-chat")  # the open field is gone when the step ends
     field.fill("What do you hear?")
     field.press("Control+Enter")
     for place in (0, 1):
@@ -101,12 +100,13 @@ def an_alternative_goes_on(walk: Walk) -> None:
     walk.column().locator(".wb-token.wb-generated").nth(2).click()
     chip = walk.column().locator(".wb-alternatives button").first
     piece = chip.locator(".wb-piece").inner_text()
-    walk.kept["axe"] = violations(walk.page, "#wb-chat")
+    walk.kept["axe"] = in_both_colours(walk.page, "#wb-chat")
     chip.click()
     expect(footers(walk.page).last).to_contain_text("(3 given)")
     idle(walk.page)
     expect(walk.column().locator(".wb-token.wb-begun")).to_have_count(3)
-    assert walk.column().locator(".wb-token.wb-begun").nth(2).inner_text().startswith(piece.rstrip("…"))
+    begun = walk.column().locator(".wb-token.wb-begun").nth(2)
+    becomes(walk.page, True, lambda: begun.inner_text().startswith(piece.rstrip("…")))
 
 
 def tokens_tell_their_probability(walk: Walk) -> None:
@@ -121,8 +121,8 @@ def tokens_tell_their_probability(walk: Walk) -> None:
     for mode in ("surprise", "entropy", "probability"):
         walk.page.get_by_role("radiogroup", name="Colour tokens by").get_by_role("radio", name=mode).click()
         walk.page.mouse.move(1, 1)
+        becomes(walk.page, False, lambda: strip.first.evaluate(colour) in seen)
         seen.add(strip.first.evaluate(colour))
-    assert len(seen) == 3, seen
 
 
 def an_architecture_is_switched(walk: Walk) -> None:
@@ -146,13 +146,13 @@ def a_conversation_leaves_and_comes_back(walk: Walk) -> None:
     before = replies(walk.page)
     walk.page.get_by_label("Conversation file").set_input_files(download.value.path())
     expect(walk.page.locator(".wb-said")).to_contain_text("Imported as conversation")
-    assert replies(walk.page) == before
+    becomes(walk.page, before, replies, walk.page)
     expect(footers(walk.page).last).to_contain_text("imported")
 
 
 def another_recorded_exchange_opens(walk: Walk) -> None:
     walk.page.locator(".wb-recordings-button").click()
-    walk.kept["axe"] = violations(walk.page, "#wb-left")
+    walk.kept["axe"] = in_both_colours(walk.page, "#wb-left")
     walk.page.get_by_role("menuitem").first.click()
     expect(walk.page.locator(".wb-banner")).to_contain_text("Recorded from")
     picker = walk.page.get_by_label("Conversations of this tab")
@@ -170,7 +170,7 @@ def a_link_leads_to_the_same_place(walk: Walk) -> None:
     other = walk.watched(walk.page.url, **walk.options).page
     other.wait_for_selector(".wb-lens[data-drawn]")
     expect(other.locator(".wb-where")).to_contain_text("position 4 of")
-    assert "/runs?" in other.url, "another person's tab has not the conversation, but the run"
+    expect(other, "another person's tab has not the conversation, but the run").to_have_url(re.compile(r"/runs\?"))
     other.context.close()
 
 

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.axe import violations
+from tests.browser.axe import in_both_colours, violations
 from tests.browser.walk import VIEWS, Walk
 
 
@@ -14,7 +14,7 @@ def runs_are_kept(walk: Walk) -> None:
     walk.page.locator(".wb-kept a").click()
     walk.page.wait_for_selector(".wb-runs tbody tr")
     expect(walk.page.locator("h1")).to_have_count(1)
-    walk.kept["axe"] = violations(walk.page)
+    walk.kept["axe"] = in_both_colours(walk.page)
     walk.page.locator(".wb-run-open").first.click()
     walk.page.wait_for_selector(".wb-run-view .wb-attention[data-drawn]")
 
@@ -22,7 +22,7 @@ def runs_are_kept(walk: Walk) -> None:
 def a_run_leaves_and_comes_back(walk: Walk) -> None:
     row = walk.page.locator(".wb-runs tbody tr").first
     row.get_by_role("button", name=re.compile("^Save ")).click()
-    walk.kept["axe"] = violations(walk.page, ".wb-runs")
+    walk.kept["axe"] = in_both_colours(walk.page, ".wb-runs")
     file = walk.folder / "one.inspection"
     with walk.page.expect_download() as download:
         row.get_by_role("menuitem", name="Inspection file").click()
@@ -48,11 +48,13 @@ def a_report_opens_from_its_file(walk: Walk) -> None:
         row.get_by_role("menuitem", name="HTML report").click()
     file = walk.folder / "report.html"
     download.value.save_as(file)
-    report = walk.watched(file.as_uri(), **walk.options).page
-    report.wait_for_selector(".wb-attention[data-drawn]")
-    walk.kept["axe"] = violations(report)
-    for tab, view in VIEWS.items():
-        report.get_by_role("tab", name=tab).click()
-        report.wait_for_selector(f".wb-{view}[data-drawn]")
-        walk.kept["axe"] += violations(report, ".wb-inspector")
-    report.context.close()
+    walk.kept["axe"] = []
+    for dark in (True, False):  # a file has its colours from its opening on
+        report = walk.watched(file.as_uri(), **walk.options | {"dark": dark}).page
+        report.wait_for_selector(".wb-attention[data-drawn]")
+        walk.kept["axe"] += violations(report)
+        for tab, view in VIEWS.items():
+            report.get_by_role("tab", name=tab).click()
+            report.wait_for_selector(f".wb-{view}[data-drawn]")
+            walk.kept["axe"] += violations(report, ".wb-inspector")
+        report.context.close()
