@@ -90,7 +90,7 @@ moves = st.lists(
     st.tuples(
         st.sampled_from(["on", "on", "edit", "again", "begin"]),
         st.integers(1, 30),  # new tokens of the question
-        st.integers(1, 24),  # of the reply
+        st.integers(1, 10),  # of the reply
         st.floats(0, 1),  # where an edit is made
     ),
     min_size=2,
