@@ -1,0 +1,56 @@
+"""Two strangers and one model: the second is told its place in line and then served; limits are sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from apps.server.settings import Settings
+from tests.browser.talking import ask, idle, settings
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
+
+
+@pytest.fixture(scope="module")
+def shared(models: list[str]) -> str:
+    """The page with limits, of one model: a reply of at most 1000 tokens, a text of at most 200."""
+    from apps.studio.launch import launch
+
+    limits = Settings(max_new_tokens=1000, max_prompt_tokens=200, per_visitor=1, new_tokens=1000, links=False)
+    return launch(models[:1], port=None, browser=False, recorded=[], block=False, settings=limits)
+
+
+def test_the_second_visitor_sees_a_place_in_line_and_is_served(watched: Callable, shared: str) -> None:
+    one, two, three = (watched(shared).page for _ in range(3))
+    for page in (one, two, three):
+        expect(page.locator(".wb-column")).to_be_visible()
+    settings(two, longest=5)
+    ask(one, "Go on for ever")
+    expect(one.locator(".wb-live")).to_have_count(1)
+    ask(two, "And I?")
+    expect(two.locator(".wb-column-note")).to_contain_text("Next in line")
+    ask(three, "And I too?")
+    expect(three.locator(".wb-column-note")).to_have_text("2nd in line: 1 other comes before this one.")
+    three.click("#wb-stop")  # who waits can stop waiting
+    expect(three.locator(".wb-column-note")).to_have_text("Stopped before the first word.")
+    one.click("#wb-stop")
+    idle(one)
+    expect(two.locator(".wb-assistant .wb-footer-words")).to_contain_text("5 tokens")
+    expect(two.locator(".wb-column-note")).to_have_text("")
+    run = two.evaluate("window.workbench.wire.page.state.columns[0].run")
+    look = "async ([run]) => (await window.workbench.wire.page.ask(run, { kind: 'open' })).error || 'seen'"
+    assert two.evaluate(look, [run]) == "seen"
+    assert "no longer kept" in one.evaluate(look, [run]), "another visitor's run"
+
+
+def test_a_limit_is_a_sentence(watched: Callable, shared: str) -> None:
+    page = watched(shared).page
+    expect(page.locator(".wb-column")).to_be_visible()
+    settings(page, longest=5)
+    ask(page, "word " * 400)
+    expect(page.locator(".wb-column-note")).to_contain_text("at most 200 on this server")
+    expect(page.locator(".wb-column-note")).to_contain_text("workbench app")
+    ask(page, "Short")
+    expect(page.locator(".wb-assistant .wb-footer-words")).to_contain_text("5 tokens")
