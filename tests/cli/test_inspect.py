@@ -299,3 +299,17 @@ def test_a_failed_write_leaves_the_old_file(folder: Path, tmp_path: Path, monkey
     check_sentence(result, "No space left on device")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_cache_policy_is_said_and_kept(folder: Path, tmp_path: Path) -> None:
+    asked = ("inspect", "--model", folder, "--prompt", PROMPT, "-n", 4, "--window", "none", "--cache")
+    result = call(*asked, "received=8", "--out", tmp_path / "x.inspection", "--html", tmp_path / "x.html")
+    assert result.exit_code == 0, result.output
+    assert "cache received=8" in result.stdout
+    found = wb.open(tmp_path / "x.inspection")
+    assert found.kv_cache["kept"].sum("position").max() == 8 + 3
+    assert found.attention.rows.sizes["query"] == len(found.ids) - 1, "a report shows every token's row"
+    assert '"cache": "received=8"' in json.dumps(found.provenance)
+    bad = call(*asked, "received")
+    assert bad.exit_code == 2
+    assert "received has no budget; expected such as received=256" in " ".join(bad.output.split())
