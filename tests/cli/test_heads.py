@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from typer.testing import CliRunner
 
 from workbench.cli import app
+from workbench.context.retrieval_heads import RetrievalHeads
 
 
 def run(*words: object) -> tuple[int, str]:
@@ -26,6 +28,23 @@ def test_heads_are_found_and_silenced(tmp_path: Path) -> None:
     assert "without the 6 found heads 0.00 of 2" in said
     assert "control 2" in said  # of any layer, and of none below
     assert "without the 6 found heads" in page.read_text(encoding="utf-8")
+
+
+def test_no_found_head_is_a_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads count as found from a score of 0.01 on: none of those is drawn."""
+    drawn: list[tuple[RetrievalHeads, list[tuple[int, int]]]] = []
+    control = RetrievalHeads.control
+
+    def recorded(found: RetrievalHeads, *of: object, **more: object) -> list[tuple[int, int]]:
+        drawn.append((found, control(found, *of, **more)))  # type: ignore[arg-type]
+        return drawn[-1][1]
+
+    monkeypatch.setattr(RetrievalHeads, "control", recorded)
+    words = ["--lengths", "160", "--depths", "0.5", "--cases", 1, "--silence", 1, "--controls", 12, "--least", "0.01"]
+    code, said = run("heads", *words)
+    assert code == 0, said
+    assert len(drawn) >= 12
+    assert not any(set(found.top(0.01)) & set(heads) for found, heads in drawn)
 
 
 def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:

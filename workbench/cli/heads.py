@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from workbench.context.retrieval_heads import RetrievalHeads
     from workbench.model import Model
 
+LOW = 0.1
+"""The score under which a head may be a control; less where ``--least`` is less."""
 EXAMPLES = """Examples:
 
 `workbench heads`
@@ -84,7 +86,9 @@ def heads(
         with files.whole(csv) as target:
             found.table.to_csv(target, index=False)
         console.print(f"Written {csv}", markup=False, highlight=False)
-    result = _silenced(one, found, console, found.top(least, silence), controls, seed, asked) if silence else None
+    result = (
+        _silenced(one, found, console, found.top(least, silence), controls, least, seed, asked) if silence else None
+    )
     if figure is not None:
         with files.whole(figure) as target:
             write_page(found, result, target)
@@ -109,8 +113,8 @@ def show(found: RetrievalHeads, console: Console, least: float) -> None:
 
 
 def _silenced(
-    model: Model, found: RetrievalHeads, console: Console, heads: list[tuple[int, int]], controls: int, seed: int,
-    asked: dict[str, Any],
+    model: Model, found: RetrievalHeads, console: Console, heads: list[tuple[int, int]], controls: int,
+    least: float, seed: int, asked: dict[str, Any],
 ) -> Ablation | None:  # fmt: skip
     """The ablation, run and shown; None where there is no head to silence."""
     from rich.table import Table
@@ -121,7 +125,8 @@ def _silenced(
         console.print("No head was found, so none is silenced.")
         return None
     first = min(layer for layer, _ in heads)
-    drawn = (found.control(len(heads), seed + i, first_layer=at) for at in sorted({0, first}) for i in range(controls))
+    below = min(LOW, least)  # no found head is a control
+    drawn = (found.control(len(heads), seed + i, below, at) for at in sorted({0, first}) for i in range(controls))
     draws = dict.fromkeys(map(tuple, drawn))
     study = ablation(model, heads, draws, seed=seed + 1, **asked)
     interrupted = run(study, console)
