@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -81,10 +80,10 @@ def shown(found: Guarded, said: str) -> dict[str, Any]:
 
 
 def code(name: str, prompts: list[str], longest: int, moderated: bool) -> str:
-    """The Python that gives the same; JSON's texts are Python's."""
-    listed = ", ".join(json.dumps(one) for one in prompts)
+    """The Python that gives the same."""
+    listed = ", ".join(repr(one) for one in prompts)
     return (
-        f"import workbench as wb\n\nmodel = wb.load({json.dumps(name)})\n"
+        f"import workbench as wb\n\nmodel = wb.load({name!r})\n"
         f"found = wb.guarded(model, [{listed}], wb.Sampling(max_new_tokens={longest}), moderated={moderated})\n"
         "found.table()"
     )
