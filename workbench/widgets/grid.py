@@ -50,14 +50,13 @@ class RetrievalGrid(View):
     def __init__(self, found: RetrievalStudy | Grid, models: Sequence[Model] | Model = ()) -> None:
         """``models``: of a `Grid`, those that can be asked about its questions; a study has its own. Raises
         WorkbenchError for something else, and for a grid without a trial."""
-        study = found if isinstance(found, RetrievalStudy) else None
+        study = self._study = found if isinstance(found, RetrievalStudy) else None
         if study is None and (not isinstance(found, Grid) or not len(found)):
             raise WorkbenchError(
                 "An empty retrieval grid" if isinstance(found, Grid) else f"A grid of {type(found).__name__}",
                 expected="a study of wb.needle(...), or a Grid with trials",
             )  # fmt: skip
         given = study.plan.models if study else [models] if isinstance(models, Model) else models
-        self._study = study
         self._last: Progress | None = None
         self._cells = Cells(found, given)
         self._over = threading.Event()
