@@ -14,6 +14,7 @@ import workbench as wb
 from apps.studio.run_events import RunEvents, lost
 from apps.studio.run_facts import RunFacts, cut
 from apps.studio.runs import GONE, RunStore
+from tests.pages import data_of
 from workbench.errors import CaptureError
 
 ME, OTHER = "m" * 32, "o" * 32
@@ -267,7 +268,7 @@ def test_a_panel_as_a_page(events: RunEvents, found: wb.Inspection) -> None:
     run = events.runs.add(found, ME)
     page = events.answer({"run": run, "kind": "page", "panel": "attention", "token": 3, "layer": 1, "head": 0})
     assert page["name"].endswith(".html")
-    assert '"panel":{"name":"attention","token":3,"layer":1,"head":0}' in page["html"]
+    assert data_of(page["html"])["panel"] == {"name": "attention", "token": 3, "layer": 1, "head": 0}
     for change in ({"panel": "x"}, {"token": 10**6}, {"layer": "1"}, {"head": 99}):
         request = {"run": run, "kind": "page", "panel": "attention", "token": 3, "layer": 1, "head": 0} | change
         assert events.answer(request)["error"]
