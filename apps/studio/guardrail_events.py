@@ -41,6 +41,7 @@ class GuardrailEvents:
         if name not in self._studio.shelf.names:
             raise WorkbenchError("There is no such model here", expected=" or ".join(self._studio.shelf.names))
         prompts, moderated, longest = read(request)
+        self._studio.admission.check_reply(longest)
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the model"}
@@ -58,7 +59,7 @@ class GuardrailEvents:
                     done, partial = len(found.replies), shown(found, said)
                 yield {"share": share, "said": words, "partial": partial}
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench moderate")}
 
 
 def read(request: dict[str, Any]) -> tuple[list[str], bool, int]:
