@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.talking import becomes, footers, idle, ready, replies, said, settings
 
 pytestmark = pytest.mark.browser
@@ -117,3 +119,30 @@ def test_a_switched_column_is_labelled(watched: Callable, address: str) -> None:
     expect(badge).to_contain_text("theta 500000")
     column.get_by_role("radiogroup", name="window").get_by_role("radio", name="24").click()
     expect(badge).not_to_contain_text("no window")
+
+    other = page.locator(".wb-column").nth(1)
+    other.get_by_role("button", name="Switches").click()
+    other.get_by_label("cache policy").select_option("received")
+    expect(other.locator(".wb-column-head .wb-badge")).to_contain_text("cache received=25%")
+    budget = other.get_by_label("cache budget")
+    budget.fill("some")
+    page.keyboard.press("Enter")
+    expect(page.locator(".wb-said")).to_contain_text("'some' is no budget")
+    budget.fill("10")
+    page.keyboard.press("Enter")
+    expect(other.locator(".wb-column-head .wb-badge")).to_contain_text("cache received=10")
+    said(page, "What is kept of <b>this</b>?", 3)
+    expect(footers(page, 1).last).to_contain_text("cache received=10")
+    expect(footers(page).last).not_to_contain_text("cache")
+    other.locator(".wb-token.wb-generated").first.click()
+    page.get_by_role("tab", name="KV cache").click()
+    expect(page.locator(".wb-cache")).to_contain_text("The cache policy received=10 has dropped")
+    text = page.get_by_role("region", name="Tokens kept")
+    expect(text).to_contain_text("What is kept of <b>this</b>?")
+    page.get_by_role("combobox", name="Layer", exact=True).select_option("2")
+    new = int(re.search(r"· (\d+) tokens ·", footers(page, 1).last.inner_text())[1])  # type: ignore[index]
+    caption = page.locator(".wb-cache .wb-caption[role=status]").first
+    expect(caption).to_contain_text("received=10, layer 2, all heads, ")
+    expect(caption).to_contain_text(f": {10 + new - 1} kept by every key-value head, 0 by some")
+    expect(text.locator("mark").last).to_be_visible()
+    assert violations(page, ".wb-cache") + violations(page, ".wb-switches:not([hidden])") == []
