@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from apps.studio.pairs import Pairs
 from apps.studio.run_events import RunEvents
 from apps.studio.runs import RunStore
 from apps.studio.shelf import Shelf
+from tests.pages import data_of
 from workbench.comparison import measure
 from workbench.errors import CaptureError, WorkbenchError
 from workbench.inspection.inspection import Inspection
@@ -101,4 +103,5 @@ def test_a_report_of_two_runs_holds_what_was_measured(kept: tuple[Pairs, RunStor
     before = Path(events.export({"format": "html", "runs": names})["path"]).read_text(encoding="utf-8")
     list(pairs.measuring(*names, threading.Event()))
     after = Path(events.export({"format": "html", "runs": names})["path"]).read_text(encoding="utf-8")
-    assert '"measured":false' in before and '"measured":true' in after
+    assert '"measured": false' in json.dumps(data_of(before))
+    assert '"measured": true' in json.dumps(data_of(after))
