@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from workbench.context.answering import Reader, answer
 from workbench.context.grid import Grid
 from workbench.context.store import TrialStore, read_trials
 from workbench.context.study import needle
+from workbench.context.task import Task
 from workbench.context.tasks import TASKS
 from workbench.errors import FileFormatError, WorkbenchError
 from workbench.statistics import sign_test, wilson
@@ -65,6 +67,32 @@ def test_a_study_asks_everything_once(models: list[wb.Model], tmp_path: Path) ->
     memory = needle(models, **SIZES)
     list(memory)
     pd.testing.assert_frame_equal(finished(memory.grid.trials), finished(grid.trials), check_dtype=False, atol=1e-3)
+
+
+def test_nothing_is_drafted_where_nothing_is_missing(
+    models: list[wb.Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "tale.txt"
+    text.write_text("The old man went down to the sea. " * 80)
+    asked: dict[str, Any] = {"tasks": ["needle", "lines"], "haystack": str(text), "folder": tmp_path / "study"}
+    places = {"lengths": (300, 400), "depths": (0.0, 1.0), "cases": 2}
+    list(needle(models, **places, **asked))
+    made = []
+    make = Task.make
+    monkeypatch.setattr(Task, "make", lambda self, *of, **more: made.append(of[1:3]) or make(self, *of, **more))
+    told = list(needle(models, **places, **asked))
+    assert ([p.answer for p in told], made) == ([None] * len(told), [])
+    list(needle(models, **places | {"lengths": (300, 350, 400)}, **asked))
+    assert {length for length, _ in made} == {350}
+    made.clear()
+    text.write_text("The young man went down to the sea. " * 80)  # another haystack: other questions
+    assert sum(p.answer is not None for p in needle(models, **places, **asked)) == 8 * len(models)  # not the lines
+    whole = read_trials(tmp_path / "study")
+    older = tmp_path / "older"  # begun before recipes were written down
+    TrialStore(older, {"kind": "retrieval", "format": 1, "seed": 0, "form": "chat"})
+    whole.drop(columns="recipe").to_parquet(older / "part-0.parquet")
+    again = list(needle(models, **places, **asked | {"folder": older}))
+    assert [p.answer for p in again] == [None] * len(told)
 
 
 def test_shares_of_several_processes_are_the_whole(models: list[wb.Model], tmp_path: Path) -> None:
@@ -233,7 +261,7 @@ def test_what_a_journal_holds_is_read_again(tmp_path: Path) -> None:
     store = TrialStore(tmp_path, {})
     for i, answer_text in enumerate(["one\u2028two", "three\u2029", "\u0085", "a\r\nb"]):
         store.add({"key": str(i), "answer": answer_text})
-    assert store.keys() == {"0", "1", "2", "3"}
+    assert store.known() == {"0", "1", "2", "3"}
     store.seal()
     assert read_trials(tmp_path)["answer"].tolist() == ["one\u2028two", "three\u2029", "\u0085", "a\r\nb"]
 

@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from workbench.context.identity import source_of
 from workbench.context.item import Item
 from workbench.context.reading import flop, places_of, readings
 from workbench.context.task import Task
@@ -24,11 +26,12 @@ MOST_REMEMBERED = 300_000
 
 @dataclass(frozen=True)
 class Trial:
-    """One item for one model under one cache policy ("": the model's own cache)."""
+    """One item for one model under one cache policy ("": the model's own cache); ``recipe``: see `Group.recipe`."""
 
     model: Model
     item: Item
     cache: str = ""
+    recipe: str | None = None
 
     @property
     def label(self) -> str:
@@ -38,10 +41,13 @@ class Trial:
     @property
     def key(self) -> str:
         """Sixteen digits that name model, switches, precision, item and policy: the same on every machine."""
-        model = self.model
-        said = [self.item.key, model.weights_hash, dict(model.switches), str(model.dtype), model.quantization]
-        said += [self.cache] if self.cache else []
-        return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
+        return _named(self.item.key, self.model, self.cache)
+
+
+def _named(question: str, model: Model, cache: str) -> str:
+    said = [question, model.weights_hash, dict(model.switches), str(model.dtype), model.quantization]
+    said += [cache] if cache else []
+    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,21 @@ class Group:
         """Its trials in their order; ``questions`` remembers those that another model was asked before."""
         questions = Questions() if questions is None else questions
         for place in self.places:
-            yield Trial(self.model, questions.of(self, *place), self.cache)
+            yield self.trial(place, questions)
+
+    def trial(self, place: tuple[int, float], questions: Questions) -> Trial:
+        """The trial at one of its places."""
+        return Trial(self.model, questions.of(self, *place), self.cache, self.recipe(place))
+
+    def recipe(self, place: tuple[int, float]) -> str | None:
+        """As `Trial.key` of the trial at ``place``, without making its question: two equal ones have equal trials. None
+        where that cannot be said."""
+        source = self._source
+        return None if source is None else _named(f"{source}/{place[0]}/{place[1]!r}", self.model, self.cache)
+
+    @cached_property
+    def _source(self) -> str | None:
+        return source_of(self.task, self.seed, self.case, self.form, self.model.tokenizer.sha256)
 
     def __len__(self) -> int:
         return len(self.places)

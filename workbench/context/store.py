@@ -51,10 +51,11 @@ class TrialStore:
         self._journal = self.folder / f"part-{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         self._lines = 0
 
-    def keys(self) -> set[str]:
-        """The keys of all finished trials."""
+    def known(self) -> set[str]:
+        """The keys of all finished trials, and their recipes (`Group.recipe`) where they were written down."""
         table = read_trials(self.folder)
-        return set(table["key"]) if len(table) else set()
+        found = set(table["key"]) if len(table) else set()
+        return found | (set(table["recipe"].dropna()) if "recipe" in table else set())
 
     def add(self, trial: Mapping[str, Any]) -> None:
         """Keep one finished trial: on disk when this returns. Raises FileFormatError where that fails; the trials

@@ -74,7 +74,7 @@ class RetrievalStudy:
         return sum(map(len, self._groups))
 
     def __iter__(self) -> Iterator[Progress]:
-        known = self._store.keys() if self._store is not None else {row["key"] for row in self._rows}
+        known = self._store.known() if self._store is not None else {row["key"] for row in self._rows}
         of, done = self.count, 0
         questions = Questions()
         tokens, spent, ahead = 0.0, 0.0, sum(group.tokens for group in self._groups)
@@ -121,9 +121,13 @@ class _Waiting:
         self.known = 0
 
     def items(self) -> Iterator[Item]:
-        for trial in self._group.trials(self._questions):
+        for place in self._group.places:
             if self._stop.is_set():
                 return
+            if self._group.recipe(place) in self._known:  # without making the question
+                self.known += 1
+                continue
+            trial = self._group.trial(place, self._questions)
             if trial.key in self._known:
                 self.known += 1
                 continue
@@ -137,7 +141,8 @@ def as_row(group: Group, trial: Trial, found: Answer) -> dict[str, Any]:
     item, model = trial.item, trial.model
     haystack = read_haystack(group.task.haystack or group.task.own_haystack).name
     return {
-        "key": trial.key, "item": item.key, "model": trial.label, "cache": trial.cache or "full",
+        "key": trial.key, "recipe": trial.recipe, "item": item.key, "model": trial.label,
+        "cache": trial.cache or "full",
         "weights": model.weights_hash, "dtype": str(model.dtype).removeprefix("torch."),
         "quantization": model.quantization or "", "variant": group.task.variant,
         "switches": json.dumps(dict(model.switches), sort_keys=True), "task": item.task, "haystack": haystack,
