@@ -10,11 +10,13 @@ class WorkbenchError(Exception):
     """A mistake in what was asked for, not in the workbench.
 
     ``what`` was wrong, ``expected`` instead, ``remedy`` to fix it; ``str(error)`` joins the three into plain sentences.
+    Half of a character (a lone surrogate) is a question mark in them.
     """
 
     exit_code = 2
 
     def __init__(self, what: str, *, expected: str = "", remedy: str = "") -> None:
+        what, expected, remedy = (text.encode("utf-8", "replace").decode() for text in (what, expected, remedy))
         self.what, self.expected, self.remedy = what, expected, remedy
         parts = [what.rstrip(".")]
         if expected:

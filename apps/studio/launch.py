@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 import workbench as wb
 from apps.server.door import Door
 from apps.server.settings import Settings
+from apps.server.unread import bound
 from apps.studio.app import THREADS, TWINS, build
 from apps.studio.recorded import Recorded, exchanges
 from apps.studio.score import Score
@@ -41,15 +44,19 @@ def launch(
     threads = THREADS + 2 * (known.concurrency + known.queue_length)
     _, address, shared = page.launch(
         server_name=host, server_port=_free_port(host, port), share=share, inbrowser=browser, prevent_thread_lock=True,
-        quiet=True, show_error=True, max_file_size=max(1, known.import_mib * 2**20), max_threads=threads,
-        footer_links=[], run_history=False, ssr_mode=False,
+        quiet=True, show_error=False, max_file_size=max(1, known.import_mib * 2**20), max_threads=threads,
+        footer_links=[], run_history=False, ssr_mode=False, state_session_capacity=2 * known.sessions,
         theme=studio_theme(),
         app_kwargs={
             "routes": [Score(studio.shelf, studio.jobs).route],
-            "middleware": [Middleware(Door, settings=known, metrics=studio.admission.metrics)],
+            "middleware": [Middleware(
+                Door, settings=known, metrics=studio.admission.metrics, pages=[str(one[0]) for one in page.pages],
+                folder=Path(get_upload_folder()),
+            )],
         },
         head=f"<style>{page_css()}</style>",  # not css=: Gradio would put its own container in front of every rule
     )  # fmt: skip
+    bound(page._queue, known.sessions_per_client)
     print(f"The workbench is open at {shared or address}", flush=True)
     threading.Thread(target=studio.shelf.warm, daemon=True).start()
     if known.forget_seconds is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import workbench as wb
 from apps.server.admission import HOME
+from apps.server.paths import EXPORTS
+from apps.server.uploads import swept
 from apps.studio.looking import looked
 from apps.studio.pairs import Pairs
 from apps.studio.run_facts import RunFacts
@@ -24,8 +24,6 @@ from workbench.views.notebook import notebook
 
 LARGEST_FILE = 512 * 2**20
 """Bytes of a file that a visitor may open."""
-LASTING = 15 * 60.0
-"""Seconds that an exported file can be fetched."""
 FORMATS = {"inspection": "inspection", "html": "html", "py": "py", "ipynb": "ipynb"}
 
 Answer = dict[str, Any]
@@ -42,7 +40,8 @@ class RunEvents:
         self.runs, self.folder, self.pairs, self.largest = runs, folder.resolve(), pairs, largest
 
     def listed(self, request: Any) -> Answer:
-        """{"runs", "gone", "next", "each", "held"} of the tab {"tab": key}; see `runs.Shelved`."""
+        """{"runs", "gone", "next", "each", "held", "largest": bytes of a file that may be opened, 0 none} of {"tab":
+        key}; see `runs.Shelved`."""
         shelf = self.runs.shelf(_tab(request))
         return {
             "runs": [kept.as_json() for kept in shelf.runs],
@@ -50,6 +49,7 @@ class RunEvents:
             "next": shelf.next,
             "each": self.runs.each,
             "held": sum(kept.facts.bytes for kept in shelf.runs if kept.owner),
+            "largest": self.largest,
         }
 
     def seen(self, request: Any) -> Answer:
@@ -104,12 +104,14 @@ class RunEvents:
             return {"error": str(error)}
         finally:
             path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # Gradio gives each upload a folder
 
     def _uploaded(self, given: Any) -> Path:
         """The path of an upload, which lies in a folder of its own below the server's; nothing else may be named."""
         try:
             path = Path(given).resolve() if isinstance(given, str) else None
-            arrived = path is not None and path.is_relative_to(self.folder) and path.is_file()
+            arrived = path is not None and path.parent.parent == self.folder and path.is_file()
         except (OSError, ValueError):  # too long, or with characters that no path can have
             path, arrived = None, False
         if path is None or not arrived:
@@ -117,12 +119,9 @@ class RunEvents:
         return path
 
     def _written(self, kept: list[Kept], kind: str) -> Answer:
-        exports = self.folder / "exports"
+        exports = self.folder / EXPORTS
         exports.mkdir(parents=True, exist_ok=True)
-        for old in exports.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another visitor's export has swept it away
-                if time.time() - old.stat().st_mtime > LASTING:
-                    shutil.rmtree(old, ignore_errors=True)
+        swept(self.folder)
         inspection = kept[0].inspection
         name = file_name(inspection, "run", len(inspection.ids), FORMATS[kind]).replace("token", "tokens")
         target = Path(tempfile.mkdtemp(prefix=secrets.token_urlsafe(12), dir=exports)) / name

@@ -94,6 +94,7 @@ export function runs(element, given, upload) {
     table.hidden = !fit.length;
     empty.hidden = fit.length > 0;
     const mine = shelf.runs.filter((run) => run.mine).length;
+    opener.hidden = !shelf.largest;
     held.textContent = `${mine} of ${shelf.each} kept for this tab, ${bytes(shelf.held)} of the server's memory. They stay when the tab closes, until newer ones need the room or the server stops; a file keeps them.`;
     compare.disabled = chosen.length !== 2;
     compare.textContent = chosen.length === 2 ? "Compare these two" : "Compare two";
@@ -267,7 +268,7 @@ export function runs(element, given, upload) {
   element.addEventListener("drop", (event) => {
     event.preventDefault();
     const [given] = event.dataTransfer.files;
-    if (given) bring(given);
+    if (given && !opener.hidden) bring(given);
   });
 
   act(async () => {

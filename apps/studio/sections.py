@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol
@@ -50,9 +51,11 @@ def sentences(function: Callable[[Any], Answer], seen: Callable[[str], None] | N
         try:
             if not isinstance(request, dict):
                 raise WorkbenchError("The page sent something else than a request", remedy="Reload the page")
-            if seen is not None:
-                seen(tab_of(request))
-            return function(request)
+            tab = tab_of(request)
+            if seen is not None and tab:
+                seen(tab)
+            # who has no key is somebody else each time: nothing is kept where others without one could find it
+            return function({**request, "tab": tab or secrets.token_urlsafe(24)})
         except WorkbenchError as error:
             return {"error": str(error)}
 

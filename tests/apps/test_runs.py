@@ -214,12 +214,12 @@ def test_only_uploads_can_be_opened(events: RunEvents, found: wb.Inspection, tmp
 
 def test_too_large_a_file_and_no_files_at_all(events: RunEvents, found: wb.Inspection) -> None:
     upload = events.folder / "abc" / "big.inspection"
-    upload.parent.mkdir(parents=True)
     for largest, said in ((100, "too large"), (0, "on your own machine")):
+        upload.parent.mkdir(parents=True)
         found.save(upload)
         there = RunEvents(events.runs, events.folder, largest=largest)
         assert said in there.open({"tab": ME, "path": str(upload)})["error"]
-        assert not upload.exists()
+        assert not upload.parent.exists()
 
 
 def test_without_links_a_run_is_its_owners_alone(events: RunEvents, found: wb.Inspection) -> None:
@@ -277,7 +277,7 @@ def test_a_panel_as_a_page(events: RunEvents, found: wb.Inspection) -> None:
 def test_old_exports_go(events: RunEvents, found: wb.Inspection, monkeypatch: pytest.MonkeyPatch) -> None:
     run = events.runs.add(found, ME)
     first = Path(events.export({"run": run, "format": "inspection"})["path"])
-    monkeypatch.setattr("apps.studio.run_events.LASTING", -1.0)
+    monkeypatch.setattr("apps.server.uploads.LASTING", -1.0)
     events.export({"run": run, "format": "py"})
     assert not first.exists()
 
