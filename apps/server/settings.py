@@ -24,7 +24,7 @@ OTHERS = frozenset({"WORKBENCH_ASSETS", "WORKBENCH_NATIVE"})
 LIMITS = "limits"
 """Names what is set before a file's or the environment's own values: none or shared."""
 UNLIMITED = ("", "none")
-_SECRETS = ("password", "metrics_token")
+_SECRETS = ("password", "metrics_token", "opinions_token")
 
 
 class SettingsError(WorkbenchError, ValueError):
@@ -44,7 +44,9 @@ class Settings(BaseModel):
         default=("twin-v0.1", "twin-v0.2"), min_length=1, max_length=2,
         description="One or two models: names, hub ids or folders, parted by commas",
     )  # fmt: skip
-    mode: Literal["cpu", "gpu"] = Field(default="cpu", description="Where the models are loaded: cpu or gpu")
+    mode: Literal["cpu", "gpu", "zerogpu"] = Field(
+        default="cpu", description="Where replies are computed: cpu, gpu, or zerogpu (a GPU lent for a reply at a time)"
+    )
     recorded: Path | None = Field(default=None, description="Folder of recorded exchanges, not the shipped ones")
     new_tokens: int = _limit(64, "Longest reply that the page starts with, in tokens")
     max_new_tokens: int | None = _limit(None, "Longest reply that can be asked for, in tokens")
@@ -71,6 +73,14 @@ class Settings(BaseModel):
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token of /metrics; without one it is open to this machine alone"
     )
+    opinions: Path | None = Field(
+        default=None, description="Folder where votes and feedback are kept; without one they are not asked for"
+    )
+    opinions_repo: str | None = Field(
+        default=None, pattern=r"^[\w.-]{1,96}/[\w.-]{1,96}$",
+        description="Dataset repository of the hub that they also go to: owner/name",
+    )  # fmt: skip
+    opinions_token: SecretStr | None = Field(default=None, description="Token that may write to it")
     proxies: int = _limit(0, "Proxies before the server whose X-Forwarded-For is believed", 0)
 
     @property

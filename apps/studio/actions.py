@@ -147,7 +147,7 @@ def _fits(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
 
 
 def _fit(shelf: Shelf, session: Session, column: Column, text: str, reply: int) -> str:
-    model = shelf.get(column.model, column.switches)
+    model = shelf.get(column.model)  # no switch changes what it reads, or how much
     talk = Talk() if session.recorded else column.talk.settled()
     tokens = len(model.encode(session.guards.said(talk.question(text).said)))
     name = shelf.label(column.model, column.switches)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import workbench as wb
 from workbench.errors import WorkbenchError
 from workbench.models.registry import resolve
 from workbench.models.switches import describe
+
+if TYPE_CHECKING:
+    from apps.studio.visit import Visiting
 
 MOST_SWITCHED = 8
 """Switched models kept; each is a few small containers around the same weights."""
@@ -19,11 +22,15 @@ _FACTS = ("window", "theta", "context", "kv_bytes_per_token")
 class Shelf:
     """One or two models by name, in the order of their columns."""
 
-    def __init__(self, models: Sequence[str | wb.Model], loading: Mapping[str, Any] | None = None) -> None:
-        """``models`` are names for `wb.load`, which gets the keywords ``loading``, or models already loaded."""
+    def __init__(
+        self, models: Sequence[str | wb.Model], loading: Mapping[str, Any] | None = None,
+        visiting: Visiting | None = None,
+    ) -> None:  # fmt: skip
+        """``models`` are names for `wb.load`, which gets the keywords ``loading``, or models already loaded. With
+        ``visiting`` their weights are of use on its visits only; here they tokenize and tell their facts."""
         if not 1 <= len(models) <= 2:
             raise WorkbenchError(f"{len(models)} models", expected="one or two", remedy="Name at most two")
-        self._loading = dict(loading or {})
+        self._loading, self.visiting = dict(loading or {}), visiting
         self._loaded: dict[str, wb.Model] = {}
         self._switched: dict[tuple[Any, ...], wb.Model] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -46,6 +53,8 @@ class Shelf:
             model = self._loaded[name]
             if not switches:
                 return model
+            if self.visiting is not None:
+                raise WorkbenchError("A switched model only answers here", remedy="Ask it a question")
             key = (name, *sorted(switches.items()))
             found = self._switched.pop(key, None) or model.switched(**switches)
             self._switched[key] = found  # the latest last
@@ -55,7 +64,7 @@ class Shelf:
 
     def warm(self) -> None:
         """Load every model and let it write one token, so that the first visitor does not wait for it."""
-        for name in self.names:
+        for name in self.names if self.visiting is None else ():
             try:
                 for _ in self.get(name).generate("Hi", wb.Sampling(max_new_tokens=1), capture=wb.Capture.nothing()):
                     pass
