@@ -25,6 +25,7 @@ from workbench.cli import (
     memory,
     moderate,
     needle,
+    opinions,
     prompt,
     serve,
     show,
@@ -53,6 +54,7 @@ suite.app.command()(vote.votes)
 suite.app.command()(vote.judge)
 app.add_typer(lens.app)
 app.add_typer(suite.app)
+app.add_typer(opinions.app)
 
 
 def version(wanted: bool) -> None:

@@ -54,6 +54,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    opinions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep votes and feedback in this folder; without it they are not asked for. "
+            "workbench opinions reads it.",
+            show_default=False,
+        ),
+    ] = None,
     revision: Revision = None,
     dtype: Dtype = "auto",
     device_map: DeviceMap = None,
@@ -69,7 +77,7 @@ def serve(
         )
     from apps.server.settings import read_settings
 
-    settings = read_settings(limits, models=tuple(model) if model else None, recorded=recorded)
+    settings = read_settings(limits, models=tuple(model) if model else None, recorded=recorded, opinions=opinions)
     names, recorded = settings.models, settings.recorded
     for name in names:
         resolve(name)
