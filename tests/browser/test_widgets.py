@@ -103,3 +103,16 @@ def test_views_of_a_comparison_in_a_page(watched: Callable[..., Watched], models
     expect(one.locator(".wb-cache")).to_be_visible()
     following = kernel.show(widgets.NextTokenView(both, token=3))
     expect(following.locator(".wb-where")).to_contain_text("position 3 of both")
+
+
+def test_the_fallback_wraps_in_a_host_that_keeps_lines(
+    watched: Callable[..., Watched], models: list[str], tmp_path: Path
+) -> None:
+    page = watched(write_page(tmp_path)).page
+    found = wb.load(models[0]).inspect("a long text of many words " * 20 + "=-" * 60, wb.Capture(lens=None))
+    data, _ = widgets.TokenStrip(found)._repr_mimebundle_()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.set_content(f'<div id="out" style="white-space:pre;overflow:auto">{data["text/html"]}</div>')
+    wide, high = page.evaluate("[out.scrollWidth, out.querySelector('p + p').clientHeight]")
+    assert wide <= 390
+    assert high > 200, "several lines"

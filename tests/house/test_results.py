@@ -28,7 +28,7 @@ from tests.pages import data_of
 from workbench.behaviour.run import run_suite
 from workbench.behaviour.votes import Poll
 from workbench.context.tasks import TASKS
-from workbench.errors import FileFormatError
+from workbench.errors import CaptureError, FileFormatError
 from workbench.facts import identity
 from workbench.results import Result
 from workbench.results.saved import KEY, KINDS, class_of
@@ -140,7 +140,7 @@ def test_a_saved_result_comes_back_the_same(made: dict[str, Result], kind: str, 
         assert again.telling() == found.telling()
         same(again, found)
     other = wb.MemoryPlan if kind != "MemoryPlan" else wb.Grid
-    with pytest.raises(FileFormatError, match=f"holds a {kind}"):
+    with pytest.raises(FileFormatError, match=f"holds the kind {kind}"):
         other.open(path)
 
 
@@ -239,3 +239,18 @@ def test_attention_as_a_table_is_never_long(made: dict[str, Result]) -> None:
             getattr(found, wrong)("x")
     with pytest.raises(wb.WorkbenchError, match="not captured"):
         found.to_xarray("attribution")
+
+
+def test_what_cannot_be_written_is_a_sentence(made: dict[str, Result], tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where a folder would be")
+    for write in (made["Inspection"].to_html, made["Grid"].to_html, made["Inspection"].save, made["Grid"].save):
+        for place in (tmp_path, tmp_path / "taken" / "page"):
+            with pytest.raises(FileFormatError, match=r"(cannot be written|does not exist)[^\n]*\."):
+                write(place)
+    assert [one.name for one in tmp_path.iterdir()] == ["taken"], "nothing is left half written"
+
+
+def test_a_table_of_nonsense_is_a_sentence(made: dict[str, Result]) -> None:
+    for nonsense in ({"top": 0}, {"least": "much"}, {"least": 2}, {"top": 1.5}):
+        with pytest.raises(CaptureError, match="a count of at least 1, and a share from 0 to 1"):
+            made["Inspection"].to_dataframe("attention", **nonsense)

@@ -66,6 +66,7 @@ class Inspection(Result):
 
     @property
     def roles(self) -> list[str]:
+        """What each token is: user, assistant, system, tool, control (of the chat format) or special."""
         return self.record.roles
 
     @property
@@ -85,6 +86,7 @@ class Inspection(Result):
 
     @property
     def prompt_length(self) -> int:
+        """Tokens of the prompt; the reply's first token has this position."""
         return self.record.prompt_length
 
     @property
@@ -99,10 +101,12 @@ class Inspection(Result):
 
     @property
     def model(self) -> dict[str, Any]:
+        """The model's name, shape, window, RoPE theta, dtype and device."""
         return self.record.model
 
     @property
     def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from: the weights' hash, settings, seed, library versions."""
         return self.record.provenance
 
     @property

@@ -85,8 +85,11 @@ def labelled_part(inspection: Inspection, part: str = "attention") -> Any:
 
 def _attention(inspection: Inspection, top: int, least: float, layer: int | None) -> pd.DataFrame:
     rows = labelled_part(inspection, "attention")
-    if not isinstance(top, int) or top < 1 or not 0 <= least <= 1:
-        raise CaptureError(f"top is {top!r} and least {least!r}", expected="a count of at least 1, and a share")
+    share = isinstance(least, int | float) and 0 <= least <= 1
+    if not isinstance(top, int) or top < 1 or not share:
+        raise CaptureError(
+            f"top is {top!r} and least {least!r}", expected="a count of at least 1, and a share from 0 to 1"
+        )
     if layer is not None:
         if layer not in rows.layer.values:
             raise CaptureError(f"Layer {layer} was not captured", expected=f"one of {rows.layer.values.tolist()}")

@@ -72,7 +72,7 @@ def open_result(path: str | Path, kind: type | None = None) -> Any:
     record = _record(text, path.name)
     made = class_of(record["kind"])
     if kind is not None and made is not kind:
-        raise FileFormatError(f"{path.name} holds a {record['kind']}", expected=f"a {kind.__name__}")
+        raise FileFormatError(f"{path.name} holds the kind {record['kind']}", expected=kind.__name__)
     try:
         result = decode(made, record["fields"], arrays)
         repr(result), result._repr_html_(), result.to_dataframe()  # what it says of itself must hang together
@@ -89,7 +89,7 @@ def class_of(kind: str) -> Any:
 
 def _of(found: Any, kind: type | None, name: str) -> Any:
     if kind is not None and not isinstance(found, kind):
-        raise FileFormatError(f"{name} holds a {type(found).__name__}", expected=f"a {kind.__name__}")
+        raise FileFormatError(f"{name} holds the kind {type(found).__name__}", expected=kind.__name__)
     return found
 
 

@@ -26,6 +26,8 @@ TOKENS = 160
 """Tokens shown, around the selected one."""
 LISTED = 8
 """Rows of a list of tokens."""
+_STRIP = "font-family:monospace;line-height:1.8;white-space:normal;overflow-wrap:anywhere"
+"""Lines break whatever the host says: some show outputs as preformatted text."""
 _COLUMNS = ["position_a", "position_b", "piece", "logprob_a", "logprob_b"]
 
 
@@ -41,7 +43,7 @@ def spans(payload: dict[str, Any], token: int) -> str:
     shown = [_span(payload, i, i == token) for i in range(low, min(total, low + TOKENS))]
     before = f"<small>… {low} before </small>" if low else ""
     after = f"<small> … {total - low - len(shown)} after</small>" if low + len(shown) < total else ""
-    return f'<p style="font-family:monospace;line-height:1.8">{before}{" ".join(shown)}{after}</p>'
+    return f'<p style="{_STRIP}">{before}{" ".join(shown)}{after}</p>'
 
 
 def panel(inspection: Inspection, name: str, token: int, layer: int, head: int | None) -> str:
