@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+from apps.server.faults import Faults
 from apps.server.metrics import Metrics
 from apps.server.rates import Rates
 from apps.server.settings import Settings
+from apps.server.turn import PATIENCE, REPLY, STUDY, Line, Turn, Visitor, ordinal
 from workbench.errors import WorkbenchError
 
-REPLY, STUDY = "reply", "study"
+__all__ = ["HOME", "PATIENCE", "REPLY", "STUDY", "Admission", "RefusedError", "Turn", "Visitor", "ordinal"]
+
 STEP = 0.25
 """What every turn adds to the line's time, at least: about four newcomers pass a second request, then it comes."""
 HOME = "workbench app"
@@ -34,95 +36,6 @@ class RefusedError(WorkbenchError):
         self.why = why
 
 
-@dataclass(frozen=True)
-class Visitor:
-    """Who asks: the ``key`` of a tab, and the address of the ``client`` ("" unknown)."""
-
-    key: str
-    client: str = ""
-
-    @property
-    def flow(self) -> str:
-        """What the line is fair by."""
-        return self.client or self.key
-
-
-@dataclass
-class _Line:
-    most: int
-    time: float = 0
-    running: list[Turn] = field(default_factory=list)
-    waiting: list[Turn] = field(default_factory=list)
-    last: dict[str, float] = field(default_factory=dict)
-
-
-class Turn:
-    """One request: in line, then running, then over. Only its own thread leaves it."""
-
-    def __init__(self, admission: Admission, visitor: Visitor, kind: str, stamp: float, arrival: int) -> None:
-        self.visitor, self.kind, self.stamp, self.arrival = visitor, kind, stamp, arrival
-        self._admission, self._line = admission, admission._lines[kind]
-        self.entered = admission.clock()
-        self.began: float | None = None
-        self.over = False
-
-    @property
-    def place(self) -> int:
-        """0 when it is its turn, 1 when it is the next, and so on."""
-        with self._admission._changed:
-            return self._admission._place(self)
-
-    @property
-    def ahead(self) -> int:
-        """Requests that come before this one, those that run included."""
-        with self._admission._changed:
-            place = self._admission._place(self)
-            return place - 1 + len(self._line.running) if place else 0
-
-    @property
-    def sentence(self) -> str:
-        """Its place in line, in words; "" when it is its turn."""
-        place = self.place
-        if not place:
-            return ""
-        if place == 1:
-            return "Next in line: this begins when what is being computed for another visitor has ended."
-        return f"{ordinal(place)} in line: {place - 1} {'others come' if place > 2 else 'other comes'} before this one."
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it is its turn; waits at most ``seconds``, less when the line moves."""
-        with self._admission._changed:
-            if not (place := self._admission._place(self)):
-                return True
-            self._admission._changed.wait_for(lambda: self._admission._place(self) != place, seconds)
-            return not self._admission._place(self)
-
-    def waiting(self, stop: threading.Event, tick: float) -> Iterator[str]:
-        """Its sentence each time the place changes, until it is its turn or ``stop`` is set; looks every ``tick``."""
-        said = ""
-        while not stop.is_set() and not self.wait(tick):
-            if (now := self.sentence) not in ("", said):
-                said = now
-                yield said
-
-    @property
-    def running(self) -> bool:
-        return not self.over and not self.place
-
-    @property
-    def overdue(self) -> str:
-        """A sentence when it has taken longer than it may, else ""."""
-        most = self._admission.seconds(self.kind)
-        if most is None or self.began is None or self._admission.clock() - self.began <= most:
-            return ""
-        what = "a reply" if self.kind == REPLY else "a computation"
-        return f"Stopped after {most} seconds, the longest {what} may take here. What came until then is kept."
-
-    def leave(self) -> None:
-        """It has ended, or does not want to wait any longer."""
-        self._admission._leave(self)
-
-
 class Admission:
     """The one place that is asked before a model works for somebody."""
 
@@ -132,15 +45,18 @@ class Admission:
     ) -> None:  # fmt: skip
         self.settings, self.clock = settings or Settings(), clock
         self.metrics = metrics or Metrics(clock)
+        self.faults = Faults(self.metrics)
         self._changed = threading.Condition()
         self._arrivals = 0
         self._rates = Rates(self.settings.requests_per_minute, clock)
-        self._lines = {REPLY: _Line(self.settings.concurrency), STUDY: _Line(self.settings.studies)}
+        self._lines = {REPLY: Line(self.settings.concurrency), STUDY: Line(self.settings.studies)}
 
-    def enter(self, visitor: Visitor, kind: str = REPLY) -> Turn:
-        """A place in line, which has to be left; RefusedError, counted, where a limit is reached."""
+    def enter(self, visitor: Visitor, kind: str = REPLY, chat: bool = False) -> Turn:
+        """A place in line, which has to be left; RefusedError, counted, where a limit is reached. A GPU that is lent
+        for a reply at a time serves the ``chat`` only."""
         with self._changed:
             try:
+                self._lent(chat)
                 self._check(visitor, kind)
             except RefusedError as error:
                 self.metrics.refused(error.why)
@@ -193,6 +109,13 @@ class Admission:
         with self._changed:
             return len(self._lines[kind].running), len(self._lines[kind].waiting)
 
+    def _lent(self, chat: bool) -> None:
+        if self.settings.mode == "zerogpu" and not chat:
+            raise RefusedError(
+                "mode", "This server has a GPU only while a reply of the chat is written",
+                remedy=f"Give it hardware of its own, or run this on your own machine: {HOME}",
+            )  # fmt: skip
+
     def _check(self, visitor: Visitor, kind: str) -> None:
         line, most = self._lines[kind], self.settings.per_visitor
         own = [one for one in (*line.running, *line.waiting) if one.visitor.key == visitor.key]
@@ -217,7 +140,7 @@ class Admission:
         order = sorted(turn._line.waiting, key=lambda one: (one.stamp, one.arrival))
         return order.index(turn) + 1 if turn in order else 0
 
-    def _advance(self, line: _Line) -> None:
+    def _advance(self, line: Line) -> None:
         """Within the lock: those whose turn it is now begin."""
         while line.waiting and len(line.running) < line.most:
             turn = min(line.waiting, key=lambda one: (one.stamp, one.arrival))
@@ -240,9 +163,3 @@ class Admission:
             else:
                 turn._line.waiting.remove(turn)
             self._advance(turn._line)
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th, 21st."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"

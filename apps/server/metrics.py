@@ -24,6 +24,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
         self._seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LAST))
         self._waited: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LAST))
         self._tokens = 0
@@ -42,6 +43,11 @@ class Metrics:
     def refused(self, why: str) -> None:
         with self._lock:
             self._refused[why] += 1
+
+    def failed(self, kind: str) -> None:
+        """Something broke; ``kind`` is one of `apps.server.faults`."""
+        with self._lock:
+            self._failed[kind] += 1
 
     def wrote(self, tokens: int) -> None:
         """Models have written so many tokens."""
@@ -63,15 +69,20 @@ class Metrics:
         with self._lock:
             return dict(self._refused)
 
+    def faults(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._failed)
+
     def text(self) -> str:
         """All of it, in Prometheus' text format (version 0.0.4)."""
         with self._lock:
-            counts, refused = dict(self._counts), dict(self._refused)
+            counts, refused, failed = dict(self._counts), dict(self._refused), dict(self._failed)
             seconds = {kind: sorted(found) for kind, found in self._seconds.items()}
             waited = {kind: sorted(found) for kind, found in self._waited.items()}
             tokens = self._tokens
         lines = _family("requests_total", "counter", "Requests that have ended.", counts, "kind")
         lines += _family("refusals_total", "counter", "Requests that were refused, by reason.", refused, "reason")
+        lines += _family("faults_total", "counter", "What broke, by kind.", failed, "kind")
         lines += _summary("latency_seconds", "Seconds a request took, its wait not counted.", seconds)
         lines += _summary("wait_seconds", "Seconds a request waited in line.", waited)
         lines += _family("tokens_total", "counter", "Tokens that models have written.", {"": tokens})

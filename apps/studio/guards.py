@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import workbench as wb
+from apps.server.faults import Faults
 from workbench.chat.guardrails import LABEL, safe, with_safe_prompt
 from workbench.errors import WorkbenchError
 from workbench.models.switches import describe
@@ -48,9 +49,10 @@ def labelled(switches: dict[str, Any], cache: str, safe_prompt: bool) -> str:
 
 
 def verdict(
-    model: wb.Model, text: str, of: str, stop: threading.Event, prefixes: wb.PrefixStore
-) -> str:  # fmt: skip
-    """What the model says of a text, for a footer: "question: not moderated (-0.3 nats)"."""
+    model: wb.Model, text: str, of: str, stop: threading.Event, prefixes: wb.PrefixStore, faults: Faults | None = None
+) -> str:
+    """What the model says of a text, for a footer: "question: not moderated (-0.3 nats)". Where ``faults`` are given, a
+    failure is theirs to tell, and the reply is spared."""
     what = "question" if of == "prompt" else "answer"
     if stop.is_set() or not text.strip():
         return ""
@@ -58,4 +60,9 @@ def verdict(
         found = wb.moderate(model, text, of, stop=stop, reuse=prefixes)  # type: ignore[arg-type]
     except WorkbenchError as error:
         return f"{what}: could not be moderated ({error.what})"
+    except Exception as error:
+        if faults is None:
+            raise
+        faults.told(error)
+        return f"{what}: could not be moderated (a failure inside the workbench)"
     return "" if stop.is_set() else f"{what}: {found.words}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.server.admission import HOME, STUDY, Admission, Turn, Visitor
+from apps.server.admission import HOME, PATIENCE, STUDY, Admission, Turn, Visitor
 from apps.server.door import CLIENT
+from apps.server.faults import HUNG
 from workbench.errors import WorkbenchError
 
 Told = dict[str, Any]
@@ -20,8 +21,8 @@ Told = dict[str, Any]
 Work = Callable[[threading.Event], Generator[Told, None, Any]]
 """A generator that tells how far it is, ends soon after the event is set, and returns what is shown as JSON."""
 
-ABANDONED = 30.0
-"""Seconds after which a job that nobody asks after is stopped: its tab is gone."""
+ABANDONED = 75.0
+"""Seconds after which a job that nobody asks after is stopped: its tab is gone. A hidden tab asks once a minute."""
 KEPT = 64
 """Jobs whose end can still be asked for."""
 TICK = 0.5
@@ -31,7 +32,8 @@ TICK = 0.5
 @dataclass
 class Job:
     """One job: ``state`` is "waiting", "running", "done", "stopped" or "failed"; ``home`` is the command that does the
-    same without limits; ``notice`` a sentence about what was cut short."""
+    same without limits; ``notice`` a sentence about what was cut short, ``since`` when;
+    ``left`` says that it was left behind within a step."""
 
     id: str
     owner: str
@@ -44,6 +46,8 @@ class Job:
     result: Any = None
     error: str = ""
     notice: str = ""
+    since: float = 0.0
+    left: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -71,7 +75,11 @@ class Jobs:
             self._jobs[job.id] = job
             for key in [key for key, one in self._jobs.items() if one.over][: max(0, len(self._jobs) - KEPT)]:
                 del self._jobs[key]
-        threading.Thread(target=self._run, args=(job,), daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(job,), daemon=True).start()
+        except (RuntimeError, MemoryError) as error:  # no more threads
+            turn.leave()
+            job.state, job.error = "failed", self.admission.faults.told(error)
         return job.id
 
     def status(self, owner: str, job_id: Any) -> dict[str, Any]:
@@ -81,6 +89,7 @@ class Jobs:
         if job is None:
             return {"state": "failed", "error": "This computation is no longer known here. Start it again."}
         job.asked = self._clock()
+        self.look()
         found: dict[str, Any] = {"state": job.state, "error": job.error, **job.told}
         if job.notice:
             found["notice"] = job.notice
@@ -96,6 +105,22 @@ class Jobs:
             job.stop.set()
             if job.state == "waiting":
                 job.state = "stopped"
+                job.turn.leave()
+
+    def look(self) -> None:
+        """Stop the jobs that take longer than they may. One that does not stop, within one long step, is left behind:
+        the line goes on."""
+        with self._lock:
+            running = [job for job in self._jobs.values() if job.state == "running"]
+        for job in running:
+            if not job.notice and (late := job.turn.overdue):
+                self.admission.metrics.refused("seconds")
+                job.notice = f"{late} Without a limit: {job.home}, on your own machine."
+                job.since = self.admission.clock()
+                job.stop.set()
+            if job.notice and not job.left and self.admission.clock() - job.since > PATIENCE:
+                self.admission.faults.count(HUNG)
+                job.left, job.result, job.state = True, job.told.get("partial"), "stopped"
                 job.turn.leave()
 
     def forget(self, owner: str) -> None:
@@ -118,6 +143,7 @@ class Jobs:
         try:
             while not job.stop.is_set() and not job.turn.wait(TICK):
                 self._abandoned(job)
+                self.look()  # the one that runs may be asked after by nobody
             if job.stop.is_set() or not job.turn.running:
                 job.state = "stopped"
                 return
@@ -128,30 +154,28 @@ class Jobs:
 
     def _do(self, job: Job) -> None:
         steps: Generator[Told, None, Any] | None = None
-        state = "failed"
+        state, result, sentence = "failed", None, ""
         try:
             steps = job.work(job.stop)
             while True:
                 self._abandoned(job)
-                if not job.notice and (late := job.turn.overdue):
-                    self.admission.metrics.refused("seconds")
-                    job.notice = f"{late} Without a limit: {job.home}, on your own machine."
-                    job.stop.set()
-                job.told = next(steps)
+                self.look()
+                told = next(steps)
+                if job.left:
+                    break
+                job.told = told
         except StopIteration as end:
-            job.result = end.value
-            state = "stopped" if job.stop.is_set() else "done"
-        except WorkbenchError as error:
-            job.error = str(error)
-            state = "stopped" if job.stop.is_set() else "failed"
-        except Exception:
-            traceback.print_exc()
-            job.error = "The computation failed; the server's log has the details."
+            result, state = end.value, "stopped" if job.stop.is_set() else "done"
+        except BaseException as error:  # also what would end a thread without a word
+            sentence = self.admission.faults.told(error)
+            state = "stopped" if isinstance(error, WorkbenchError) and job.stop.is_set() else "failed"
         finally:
             if steps is not None:
-                steps.close()
+                with contextlib.suppress(Exception):
+                    steps.close()
             job.turn.leave()  # before anybody learns that it is over and asks for the next
-            job.state = state
+            if not job.left:
+                job.result, job.error, job.state = result, sentence, state
 
     def _abandoned(self, job: Job) -> None:
         if self._clock() - job.asked > ABANDONED:

@@ -8,7 +8,11 @@ import workbench as wb
 from apps.studio.presets import CUSTOM, preset_of
 from workbench.errors import PromptError
 
-ENDS = {"stopped": "stopped", "length": "cut at the limit", "stop string": "ended at a stop string"}
+BROKEN = "broken off"
+"""The finish reason of a reply that a fault ended."""
+ENDS = {
+    "stopped": "stopped", "length": "cut at the limit", "stop string": "ended at a stop string", BROKEN: BROKEN,
+}  # fmt: skip
 """Finish reasons worth a word; "eos", the usual end, is not."""
 
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import workbench as wb
-from apps.studio.exchange import TICK, ask, capture_for
+from apps.studio.exchange import TICK, ask
 from apps.studio.orders import Order
 from apps.studio.runs import RunStore
 from apps.studio.session import Session
 from apps.studio.shelf import Shelf
 from apps.studio.state import page_state
+from apps.studio.writing import capture_for
 
 SHORT = wb.Sampling(max_new_tokens=8)
 LONG = wb.Sampling(max_new_tokens=1500)

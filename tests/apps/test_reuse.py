@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-import apps.studio.tabs as tabs
 import workbench as wb
-from apps.studio.exchange import ask, capture_for
+from apps.studio.exchange import ask
 from apps.studio.orders import Order
 from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
 from apps.studio.tabs import Sessions
+from apps.studio.writing import capture_for
 
 SHORT = wb.Sampling(max_new_tokens=8)
 
@@ -55,10 +54,11 @@ def test_another_tab_reads_for_itself(names: list[str], shelf: Shelf, runs: RunS
         assert [reused(found) for found in say(session, shelf, runs, Order("ask", "Tom has a hat."))] == [0, 0]
 
 
-def test_tabs_that_left_or_fill_the_memory_are_forgotten(
-    names: list[str], shelf: Shelf, runs: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_tabs = Sessions(lambda owner: Session(owner, {name: Column(name) for name in names}, list(names)))
+def test_tabs_that_left_or_fill_the_memory_are_forgotten(names: list[str], shelf: Shelf, runs: RunStore) -> None:
+    def make(owner: str) -> Session:
+        return Session(owner, {name: Column(name) for name in names}, list(names))
+
+    open_tabs = Sessions(make, prefix_bytes=10)
     one, other = open_tabs.of("a" * 24, "page a"), open_tabs.of("b" * 24, "page b")
     for session in (one, other):
         say(session, shelf, runs, Order("ask", "Tom has a hat."))
@@ -66,6 +66,5 @@ def test_tabs_that_left_or_fill_the_memory_are_forgotten(
     open_tabs.leave("page a")
     assert one.prefixes.nbytes == 0
     assert other.prefixes.nbytes > 0
-    monkeypatch.setattr(tabs, "MOST_PREFIX_BYTES", 10)
     open_tabs.of("a" * 24)
     assert other.prefixes.nbytes == 0

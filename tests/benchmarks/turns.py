@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 import workbench as wb
-from apps.studio.exchange import capture_for
+from apps.studio.writing import capture_for
 
 QUESTION = {"role": "user", "content": "Who has the red hat?"}
 SENTENCE = "Tom has a red hat and Ann has a blue coat. "
