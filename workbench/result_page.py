@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,22 +29,23 @@ LONGEST = 400
 """Characters of an answer in a page."""
 
 
-def write_page(result: Result, path: str | Path, title: str | None = None) -> Path:
-    """Write the page and return its path; the file appears whole or not at all. Answers, names and pieces are data in
-    it, never markup."""
-    return write_text(path, render(result, title))
+def write_page(result: Result, path: str | Path, title: str | None = None, beside: Sequence[Result] = ()) -> Path:
+    """Write the page and return its path; the file appears whole or not at all. Figures and tables of the results
+    ``beside`` follow, under their sentences. Answers, names and pieces are data in it, never markup."""
+    return write_text(path, render(result, title, beside))
 
 
-def render(result: Result, title: str | None = None) -> str:
+def render(result: Result, title: str | None = None, beside: Sequence[Result] = ()) -> str:
     """The page as text."""
     name = title or " of ".join(part for part in (type(result).__name__, _about(result)) if part)
     provenance = getattr(result, "provenance", {})
     grids = _grids(result) if isinstance(result, Grid) else []
+    drawn = [*result.figures(), *((one.telling(), figure) for one in beside for _, figure in one.figures())]
     data = {
         "title": name, "line": repr(result), "sentence": _fresh(result), "grids": grids,
         "charts": [] if grids else [{"caption": caption, "payload": charts.pack(figure)}
-                                    for caption, figure in result.figures()],
-        "tables": [_table(caption, table) for caption, table in _tables(result)],
+                                    for caption, figure in drawn],
+        "tables": [_table(caption, table) for one in (result, *beside) for caption, table in _tables(one)],
         "provenance": json.dumps(dict(provenance), indent=2, ensure_ascii=False, default=str),
     }  # fmt: skip
     return page_of(name, data, "resultpage", [FOLDER / "charts.js", FOLDER / "resultpage.js"])

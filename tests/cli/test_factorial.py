@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from typer.testing import CliRunner
 
+from tests.pages import data_of
 from workbench.cli import app
 
 
@@ -32,6 +33,6 @@ def test_a_run_with_own_texts_and_questions(tiny_checkpoint: Callable[..., Path]
     frame = pd.read_csv(effects)
     assert len(frame[(frame.outcome == "kl") & (frame["where"] == "past 16")]) == 7
     assert pd.read_csv(cells)["cell"].nunique() == 8
-    assert "plotly" in figure.read_text()
+    assert data_of(figure.read_text(encoding="utf-8"))["charts"]
     assert "Traceback" not in run("--items", str(broken), code=2)
     assert "accuracy" in run("--measure", "accuracy", code=2)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from tests.pages import data_of
 from workbench.cli import app
 from workbench.context.retrieval_heads import RetrievalHeads
 
@@ -27,7 +28,10 @@ def test_heads_are_found_and_silenced(tmp_path: Path) -> None:
     assert set(table["layer"].head(6)) == {1}
     assert "without the 6 found heads 0.00 of 2" in said
     assert "control 2" in said  # of any layer, and of none below
-    assert "without the 6 found heads" in page.read_text(encoding="utf-8")
+    written = data_of(page.read_text(encoding="utf-8"))
+    assert [bool("without the 6 found heads" in one["caption"]) for one in written["charts"]] == [False, True]
+    assert len(written["tables"]) >= 2
+    assert page.stat().st_size < 400_000, "4 MB with plotly"
 
 
 def test_no_found_head_is_a_control(monkeypatch: pytest.MonkeyPatch) -> None:

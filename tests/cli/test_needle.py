@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from tests.pages import data_of
 from workbench.cli import app
 from workbench.cli.named import parted
 from workbench.errors import SwitchError
@@ -32,7 +33,7 @@ def test_a_grid_from_the_command_line(tiny_checkpoint: Callable[..., Path], tmp_
     assert (len(cells), set(cells["n"]), cells["model"].nunique()) == (8, {2}, 2)
     trials = [json.loads(line) for line in jsonl.read_text().splitlines()[1:]]
     assert len({trial["key"] for trial in trials}) == 16
-    assert "plotly" in (tmp_path / "grid.html").read_text()
+    assert data_of((tmp_path / "grid.html").read_text(encoding="utf-8"))["grids"]
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     code, said = run(*words, "--out", out)
     assert code == 0

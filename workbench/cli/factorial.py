@@ -87,9 +87,8 @@ def factorial(
                 table.to_csv(name)
             console.print(f"Written {path}", markup=False, highlight=False)
     if figure is not None and found.measured:
-        drawn = found.figure()
         with files.whole(figure) as name:
-            drawn.write_html(name, include_plotlyjs=True)
+            found.to_html(name)
         console.print(f"Written {figure}", markup=False, highlight=False)
     if interrupted:
         raise typer.Exit(130)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,6 +66,7 @@ def heads(
     from workbench.context.retrieval_heads import HeadSearch
     from workbench.context.spacing import depths as spaced
     from workbench.context.study import needle
+    from workbench.result_page import write_page
 
     console = summary.console()
     for path in (csv, figure):
@@ -91,7 +91,7 @@ def heads(
     )
     if figure is not None:
         with files.whole(figure) as target:
-            write_page(found, result, target)
+            write_page(found, target, f"Heads of {found.model} that look the needle up", [result] if result else [])
         console.print(f"Written {figure}", markup=False, highlight=False)
 
 
@@ -144,13 +144,3 @@ def _silenced(
         console.print("Stopped before the end.")
         raise typer.Exit(130)
     return result
-
-
-def write_page(found: RetrievalHeads, result: Ablation | None, target: Path) -> None:
-    """Both figures in one HTML page that needs no network."""
-    parts = [found.figure().to_html(full_html=False, include_plotlyjs=True)]
-    if result is not None:
-        parts += [f"<p>{html.escape(result.sentence)}</p>", result.figure().to_html(False, include_plotlyjs=False)]
-    said = html.escape(f"Heads of {found.model} that look the needle up")
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{said}</title><h1>{said}</h1>{"".join(parts)}'
-    target.write_text(page, encoding="utf-8")

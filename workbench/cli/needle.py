@@ -140,7 +140,7 @@ def needle(
             if figure.suffix == ".svg":
                 grid.save_svg(target)
             else:
-                grid.figure().write_html(target, include_plotlyjs=True)
+                grid.to_html(target)
         console.print(f"Written {figure}", markup=False, highlight=False)
     if interrupted:
         go_on = "The same command goes on from there." if out is not None else "Name a folder with --out to keep it."
