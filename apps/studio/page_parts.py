@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -21,6 +22,7 @@ MODULES = (
 )
 """The page's own scripts, in order of their imports."""
 
+OURS = "Something failed inside the workbench; the server's log has the details. You can ask again."
 READY = "while (!window.workbench) await new Promise((r) => setTimeout(r, 10));"
 """JavaScript that waits for the scripts."""
 
@@ -48,10 +50,15 @@ def drawn(
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of its own: Gradio writes an attribute into what it is given, which a method refuses."""
+    """A function of its own: Gradio writes an attribute into what it is given, which a method refuses. What fails in
+    it is a sentence to the page and a trace in the log."""
 
     @wraps(function)
     def called(*values: Any) -> Any:
-        return function(*values)
+        try:
+            return function(*values)
+        except Exception:
+            traceback.print_exc()
+            return {"error": OURS}
 
     return called
