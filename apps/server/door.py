@@ -137,9 +137,9 @@ class Door:
 
         try:
             await self._app(scope, receive, sent)
-        except HTTPException:  # in the middle of a stream: its reader was told
-            if not begun:
-                raise
+        except RuntimeError as error:
+            if not begun or not isinstance(error.__cause__, HTTPException):
+                raise  # else Gradio has told its reader, in the stream, that there is nothing to read
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except UNREADABLE as error:
             if path == SCORE or begun:

@@ -187,7 +187,7 @@ def _bad_model(model: dict[str, Any]) -> str | None:
     for field, most in (("layers", _MOST_LAYERS), ("heads", _MOST_LAYERS), ("kv_heads", _MOST_LAYERS),
                         ("context", _LARGEST), ("kv_bytes_per_token", _LARGEST), ("window", _LARGEST)):  # fmt: skip
         value = model.get(field)
-        if not _counts(value, 1, most) and not (field == "window" and value is None):
+        if not _counts(value, 1, most) and not (field == "window" and "window" in model and value is None):
             return f"the model's {field} is {repr(value)[:40]}"
     if not _number(model.get("theta")):
         return "the model has no theta"
