@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import workbench as wb
 from apps.server.admission import PATIENCE, Admission, Turn, Visitor
@@ -17,6 +18,7 @@ from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
 from apps.studio.talk import BROKEN, Reply
+from apps.studio.visiting import Visits
 from apps.studio.writing import ENDS, Broken, Event, Writer
 
 TICK = 0.1
@@ -92,15 +94,20 @@ class Exchange:
         self.heard = False
 
     def begin(self, shelf: Shelf) -> None:
-        """Start a worker for each job; what cannot be started has failed."""
+        """Start a worker for each job, or one for all that are done elsewhere; what cannot be started has failed."""
         given = (shelf, self._session.prefixes, self._session.guards)
-        for job in self._jobs:
-            writer = Writer(job, self._sampling, self._stop, self._events, self._admission)
+        shared = (self._sampling, self._stop, self._events, self._admission)
+        works: list[tuple[list[Job], Writer | Visits]] = [([job], Writer(job, *shared)) for job in self._jobs]
+        if shelf.visiting is not None:
+            works = [(self._jobs, Visits(shelf.visiting, self._jobs, *shared))]
+        for jobs, worker in works:
+            request = copy_context()  # a GPU is lent to whoever asks
             try:
-                threading.Thread(target=writer.work, args=given, daemon=True).start()
+                threading.Thread(target=request.run, args=(worker.work, *given), daemon=True).start()
             except (RuntimeError, MemoryError) as error:  # no more threads
                 told = Broken(self._admission.faults.told(error))
-                self._events.put(Event(job.column.model, "broken", told))
+                for job in jobs:
+                    self._events.put(Event(job.column.model, "broken", told))
 
     def hear(self, seconds: float) -> None:
         """Enter what is reported within ``seconds``, and look at the time."""

@@ -47,7 +47,7 @@ def test_words_of_the_environment() -> None:
         ({"WORKBENCH_LIMITS": "lots"}, "There are no limits 'lots'; expected none, shared or a TOML file"),
         ({"WORKBENCH_MODELS": "a,b,c"}, "expected .*at most 2 items"),
         ({"WORKBENCH_MODELS": ""}, "expected .*at least 1 item"),
-        ({"WORKBENCH_MODE": "tpu"}, "WORKBENCH_MODE is 'tpu'; expected 'cpu' or 'gpu'"),
+        ({"WORKBENCH_MODE": "tpu"}, "WORKBENCH_MODE is 'tpu'; expected 'cpu', 'gpu' or 'zerogpu'"),
         ({"WORKBENCH_LINKS": "perhaps"}, "WORKBENCH_LINKS is 'perhaps'; expected a valid boolean"),
     ],
 )
