@@ -25,7 +25,9 @@ ROW_BYTES = 2 * 2**20
 ROW_STEPS = 2**15
 """Steps from 0 to 1 that a share of those rows is rounded to: finer noise would fill the file."""
 MAP_BYTES = 6 * 2**20
-"""Bytes of attention maps; larger ones are pooled further."""
+"""Bytes of attention maps; larger ones are pooled further. Two runs and their difference have a quarter of it each."""
+LEAST_CELLS = 64
+"""Cells a side that such a quarter does not go below."""
 SIDES = 4096
 """Tokens whose alternatives a report holds, the last ones of the run."""
 PANELS = {"tokens": "Tokens", "attention": "Attention", "lens": "Logit lens", "cache": "KV cache", "next": "Next token"}
@@ -52,11 +54,12 @@ def write_html(
 
 def render(inspections: Sequence[Inspection], title: str, comparison: Comparison | None = None) -> str:
     """The page as text. Token text and model names are data in it, never markup."""
-    runs = [_run(one, i) for i, one in enumerate(inspections)]
-    return _page({"title": title, "runs": runs, "difference": _difference(inspections, comparison)})
+    share = min(_map_share(one, len(inspections)) for one in inspections)
+    runs = [_run(one, i, share) for i, one in enumerate(inspections)]
+    return _page({"title": title, "runs": runs, "difference": _difference(inspections, comparison, share)})
 
 
-def _difference(inspections: Sequence[Inspection], comparison: Comparison | None) -> dict[str, Any] | None:
+def _difference(inspections: Sequence[Inspection], comparison: Comparison | None, share: int) -> dict[str, Any] | None:
     """What `views.difference.pack_whole` says of two runs; None for another number of them, and for two whose ids mean
     different tokens."""
     if comparison is None and len(inspections) == 2:
@@ -66,7 +69,7 @@ def _difference(inspections: Sequence[Inspection], comparison: Comparison | None
             return None
     if comparison is None:
         return None
-    return difference.pack_whole(comparison, "run0", "run1", _map_share(inspections[0]), SIDES)
+    return difference.pack_whole(comparison, "run0", "run1", share, SIDES)
 
 
 def panel_page(
@@ -76,7 +79,7 @@ def panel_page(
     the captured heads, -1 for their mean. Raises CaptureError for another panel."""
     if panel not in PANELS:
         raise CaptureError(f"there is no panel {panel[:20]!r}", expected=", ".join(PANELS))
-    run = _run(inspection, 0)
+    run = _run(inspection, 0, _map_share(inspection))
     for part, whose in PARTS.items():
         if panel != whose:
             run[part] = {"windows": []} if part == "lens" else {}
@@ -92,7 +95,7 @@ def _page(data: dict[str, Any]) -> str:
     return page_of(str(data["title"]), data, "report", [FOLDER / "report.js"])
 
 
-def _run(inspection: Inspection, index: int) -> dict[str, Any]:
+def _run(inspection: Inspection, index: int, share: int) -> dict[str, Any]:
     run = f"run{index}"
     length = len(inspection.ids)
     speed = inspection.timings.get("tokens_per_second")
@@ -103,8 +106,8 @@ def _run(inspection: Inspection, index: int) -> dict[str, Any]:
         "tone": "ab"[index % 2],
         "summary": counted + (f", {speed:.1f} tokens/s" if speed else "") + f", {inspection.model['dtype']}",
         "text": inspection.text,
-        "open": _open(inspection, run),
-        "layers": _layers(inspection),
+        "open": _open(inspection, run, share),
+        "layers": _layers(inspection, share),
         "rows": _rows(inspection),
         "lens": {"windows": _lens(inspection)},
         "sides": {str(index): side for index, side in next.sides(inspection, SIDES).items()},
@@ -113,24 +116,26 @@ def _run(inspection: Inspection, index: int) -> dict[str, Any]:
     }
 
 
-def _open(inspection: Inspection, run: str) -> dict[str, Any]:
+def _open(inspection: Inspection, run: str, share: int) -> dict[str, Any]:
     """The opening payloads, with alternatives for the last SIDES tokens only."""
-    found = open_run(inspection, run, _map_share(inspection))
+    found = open_run(inspection, run, share)
     listed = found["tokens"]["alternatives"]
     listed[: max(0, len(listed) - SIDES)] = [None] * max(0, len(listed) - SIDES)
     return found
 
 
-def _layers(inspection: Inspection) -> dict[str, Any]:
+def _layers(inspection: Inspection, share: int) -> dict[str, Any]:
     if inspection.attention is None or inspection.attention.map is None:
         return {}
     layers = [int(layer) for layer in inspection.attention.map.layer.values]
-    return {str(layer): attention.pack_layer(inspection, layer, _map_share(inspection)) for layer in layers}
+    return {str(layer): attention.pack_layer(inspection, layer, share) for layer in layers}
 
 
-def _map_share(inspection: Inspection) -> int:
-    """Bytes one layer's maps may take."""
-    return MAP_BYTES // int(inspection.model["layers"])
+def _map_share(inspection: Inspection, runs: int = 1) -> int:
+    """Bytes one layer's maps may take in a page of so many runs."""
+    share = MAP_BYTES // int(inspection.model["layers"])
+    least = int(inspection.model["heads"]) * LEAST_CELLS**2
+    return share if runs == 1 else min(share, max(share // 4, least))
 
 
 def _rows(inspection: Inspection) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 import workbench as wb
 from tests.pages import data_of
 from tests.prompts import prompt_of
-from workbench.errors import CaptureError
+from workbench.errors import CaptureError, FileFormatError
 from workbench.models.registry import assets_folder
 from workbench.report import write_html
 from workbench.views.arrays import unpack_array
@@ -54,7 +54,7 @@ def test_nothing_half_written(windowed: wb.Inspection, tmp_path: Path, monkeypat
     target = tmp_path / "r.html"
     target.write_text("old")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(FileFormatError, match=r"r\.html cannot be written: disk full"):
         write_html(windowed, target)
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
     assert target.read_text() == "old"
@@ -63,7 +63,8 @@ def test_nothing_half_written(windowed: wb.Inspection, tmp_path: Path, monkeypat
 
 
 def test_a_report_of_two_thousand_tokens_is_small(tmp_path: Path) -> None:
-    """Under 2 MB with all that a default capture holds, and rows that are still the exact ones to 4e-5."""
+    """Under 2 MB with all that a default capture holds, and rows that are still the exact ones to 4e-5; two runs and
+    their difference as well."""
     model = wb.load("twin-v0.2")
     lines = (assets_folder() / "prompts" / "factorial-texts.jsonl").read_text(encoding="utf-8").split("\n")
     ids = [
@@ -73,10 +74,11 @@ def test_a_report_of_two_thousand_tokens_is_small(tmp_path: Path) -> None:
         for m in json.loads(line)["messages"]
         for token in model.encode(m["content"]).ids
     ]
-    run = model.generate(prompt_of(model, ids[:2000]), wb.Sampling(max_new_tokens=8))
-    list(run)
-    path = run.inspection.to_html(tmp_path / "r.html")
+    prompt = prompt_of(model, ids[:2000])
+    both = wb.compare(model.switched(window=256), model, prompt, sampling=wb.Sampling(max_new_tokens=8))
+    assert both.to_html(tmp_path / "both.html").stat().st_size < 2_000_000
+    path = both.b.to_html(tmp_path / "r.html")
     assert path.stat().st_size < 2_000_000
     packed = data_of(path.read_text(encoding="utf-8"))["runs"][0]["rows"]["2000/3"]["reads"]
-    exact = run.inspection.attention.row(2000, 3)[:, :2001]  # type: ignore[union-attr]
+    exact = both.b.attention.row(2000, 3)[:, :2001]  # type: ignore[union-attr]
     assert np.abs((unpack_array(packed) / 65535.0) ** 2 - exact).max() < 4e-5

@@ -21,7 +21,7 @@ def write_text(path: str | Path, text: str) -> Path:
         os.chmod(name, 0o644)
         os.replace(name, target)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = error.strerror or str(error)
         raise FileFormatError(
             f"{target.name or target} cannot be written: {reason}", remedy="Choose another place"
         ) from None
