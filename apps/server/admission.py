@@ -116,6 +116,11 @@ class Admission:
                 remedy=f"Give it hardware of its own, or run this on your own machine: {HOME}",
             )  # fmt: skip
 
+    def settle(self, seconds: float) -> bool:
+        """Whether nothing runs any longer, within ``seconds``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not any(line.running for line in self._lines.values()), seconds)
+
     def _check(self, visitor: Visitor, kind: str) -> None:
         line, most = self._lines[kind], self.settings.per_visitor
         own = [one for one in (*line.running, *line.waiting) if one.visitor.key == visitor.key]
@@ -124,6 +129,10 @@ class Admission:
             raise RefusedError(
                 "per_visitor", f"{told} running or waiting already", remedy="Wait for its end, or stop it"
             )
+        share = self.settings.sessions_per_client  # an address that has many tabs fills no line
+        if share is not None and sum(one.visitor.flow == visitor.flow for one in line.waiting) >= share:
+            raise RefusedError("per_client", f"{share} requests of your address are waiting already",
+                               remedy="Wait for their end, or stop one")  # fmt: skip
         if len(line.running) >= line.most and len(line.waiting) >= self.settings.queue_length:
             raise RefusedError(
                 "queue", f"Many visitors are waiting already ({len(line.waiting)} in line)",

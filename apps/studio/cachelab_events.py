@@ -56,7 +56,7 @@ class CacheLabEvents:
     def cache_known(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"models": offered ones, "policies": [{name, title}], "context", "tasks", "texts": how many come
         along, "most"}"""
-        contexts = [self._studio.shelf.get(name).context for name in self._studio.shelf.names]
+        contexts = [one.context for one in self._studio.shelf.ready().values()]
         return {
             "models": [one.as_json() for one in self._offered.named()],
             "policies": [{"name": name, "title": one.title} for name, one in POLICIES.items()],

@@ -46,8 +46,8 @@ class ChatEvents:
                 yield streamed(session, self.shelf), *now
         except BusyError as error:
             gr.Info(str(error))
-        except WorkbenchError as error:
-            gr.Warning(str(error))
+        except Exception as error:
+            gr.Warning(self.studio.admission.faults.told(error))
         yield streamed(session, self.shelf), *_skipped(4)
         yield _skipped(5)  # Gradio sends what came last once more, in full
 

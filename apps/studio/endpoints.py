@@ -14,6 +14,7 @@ from gradio.context import LocalContext
 import workbench as wb
 from apps.server.admission import Admission, Turn, Visitor
 from apps.server.door import address
+from apps.server.faults import Faults
 from apps.studio.score_body import MOST_NEW_TOKENS
 from apps.studio.shelf import Shelf, title
 from workbench.chat.guardrails import with_safe_prompt
@@ -21,8 +22,9 @@ from workbench.errors import ComparisonError, SamplingError, UnknownModelError, 
 from workbench.views.tokens import pack
 
 MOST_CHARACTERS = 200_000
-PAUSE = 5.0
-"""Seconds between two looks of a request that waits for its turn."""
+GONE = "Nobody waits for this answer any longer."
+PAUSE = 1.0
+"""Seconds between two looks of a request that waits at whether its client still does."""
 
 
 def add_endpoints(shelf: Shelf, admission: Admission) -> None:
@@ -37,12 +39,13 @@ def add_endpoints(shelf: Shelf, admission: Admission) -> None:
         said = with_safe_prompt(_checked(messages), safe_prompt)
         sampling = _sampling(max_new_tokens, temperature, top_p, seed)
         admission.check_reply(sampling.max_new_tokens)
+        heard = listening()
         with _turn(admission) as turn:
             chosen = _fitting(admission, _named(shelf, model), said)
             run = chosen.generate(said, sampling, wb.Capture.nothing())
             for _ in run:
                 admission.metrics.wrote(1)
-                if late := turn.overdue:
+                if late := turn.overdue or ("" if heard() else GONE):
                     raise WorkbenchError(late)
         return {
             "model": chosen.name, "reply": run.text, "tokens": len(run.steps), "finish": run.finish_reason,
@@ -69,6 +72,7 @@ def add_endpoints(shelf: Shelf, admission: Admission) -> None:
         with _turn(admission):
             a, b = (_fitting(admission, shelf.get(name), said) for name in shelf.names)
             found = wb.compare(a, b, said, sampling=sampling, capture=capture)
+            admission.metrics.wrote(sum(len(one.ids) - one.prompt_length for one in (found.a, found.b)))
         rows = json.loads(found.table.to_json(orient="records"))
         return {
             "models": [a.name, b.name], "replies": [found.a.reply, found.b.reply],
@@ -76,7 +80,12 @@ def add_endpoints(shelf: Shelf, admission: Admission) -> None:
         }  # fmt: skip
 
     for function in (generate, inspect_tokens, compare):
-        gr.api(_in_words(function), api_name=function.__name__, concurrency_id="model", concurrency_limit=None)
+        gr.api(
+            _in_words(function, admission.faults),
+            api_name=function.__name__,
+            concurrency_id="model",
+            concurrency_limit=None,
+        )
 
 
 @contextmanager
@@ -86,9 +95,20 @@ def _turn(admission: Admission) -> Iterator[Turn]:
     host = request.client.host if request is not None and request.client else ""
     client = address(host, request.headers if request is not None else {}, admission.settings.proxies)
     with admission.turn(Visitor(f"api {client}", client)) as turn:
+        heard = listening()
         while not turn.wait(PAUSE):
-            pass
+            if not heard():
+                raise WorkbenchError(GONE)
         yield turn
+
+
+def listening() -> Callable[[], bool]:
+    """Whether the client of the request being answered still waits for it, as far as Gradio knows."""
+    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    if blocks is None or event is None:
+        return lambda: True
+    jobs = blocks._queue.active_jobs
+    return lambda: not any(one._id == event and not one.alive for batch in list(jobs) for one in batch or ())
 
 
 def _fitting(admission: Admission, model: wb.Model, said: list[Any]) -> wb.Model:
@@ -97,15 +117,15 @@ def _fitting(admission: Admission, model: wb.Model, said: list[Any]) -> wb.Model
     return model
 
 
-def _in_words(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """``function``, whose WorkbenchErrors reach the client as their sentence. Its signature is what Gradio reads."""
+def _in_words(function: Callable[..., dict[str, Any]], faults: Faults) -> Callable[..., dict[str, Any]]:
+    """``function``, whose errors reach the client as a sentence. Its signature is what Gradio reads."""
 
     @wraps(function)
     def called(*values: Any, **named: Any) -> dict[str, Any]:
         try:
             return function(*values, **named)
-        except WorkbenchError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        except Exception as error:
+            raise gr.Error(faults.told(error), print_exception=False) from None
 
     return called
 

@@ -37,7 +37,7 @@ class FactEvents:
         """{"cards": [card of each model], "texts": how many texts come with the workbench, "others": names that tensors
         can be compared with}"""
         return {
-            "cards": [_card(identity(self._shelf.get(name)), name) for name in self._shelf.names],
+            "cards": [_card(identity(model), name) for name, model in self._shelf.ready().items()],
             "texts": len(probe_texts()),
             "others": self._others(),
         }

@@ -55,7 +55,7 @@ class GridEvents:
         """{"models": offered ones, "tasks", "context": tokens of the shortest one's, "threshold", "most", "study": what
         to show first, or None}"""
         offered = self._offered.named()
-        contexts = [self._studio.shelf.get(name).context for name in self._studio.shelf.names]
+        contexts = [one.context for one in self._studio.shelf.ready().values()]
         mine = [key for key in self._folders.known(_tab(request)) if (_tab(request), key) in self._asked]
         return {
             "models": [one.as_json() for one in offered], "context": min(contexts), "threshold": THRESHOLD,

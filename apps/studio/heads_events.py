@@ -38,7 +38,7 @@ class HeadsEvents:
 
     def heads_known(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"models": offered ones, "context": tokens of the shortest one's}"""
-        contexts = [self._studio.shelf.get(name).context for name in self._studio.shelf.names]
+        contexts = [one.context for one in self._studio.shelf.ready().values()]
         return {"models": [one.as_json() for one in self._offered.named()], "context": min(contexts)}
 
     def heads_start(self, request: dict[str, Any]) -> dict[str, Any]:

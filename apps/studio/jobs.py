@@ -123,6 +123,12 @@ class Jobs:
                 job.left, job.result, job.state = True, job.told.get("partial"), "stopped"
                 job.turn.leave()
 
+    def stop(self) -> None:
+        """Stop all of them: the server ends."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.stop.set()
+
     def forget(self, owner: str) -> None:
         """Stop and drop all jobs of a visitor who has gone."""
         with self._lock:

@@ -17,6 +17,7 @@ from apps.server.unread import bound
 from apps.studio.app import THREADS, TWINS, build
 from apps.studio.recorded import Recorded, exchanges
 from apps.studio.score import Score
+from apps.studio.stopping import ends_on_sigterm, settled
 from apps.studio.studio import Studio
 from apps.studio.theme import page_css, studio_theme
 from workbench.errors import WorkbenchError
@@ -62,7 +63,9 @@ def launch(
     if known.forget_seconds is not None:
         threading.Thread(target=_sweeping, args=(studio, threading.Event()), daemon=True).start()
     if block:
+        ends_on_sigterm(studio)
         page.block_thread()
+        settled(studio)
     return str(address)
 
 

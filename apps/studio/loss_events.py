@@ -35,7 +35,7 @@ class LossEvents:
 
     def loss_known(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"models": offered ones, "context": tokens of the shortest one's, "texts": how many come along, "most"}"""
-        contexts = [self._studio.shelf.get(name).context for name in self._studio.shelf.names]
+        contexts = [one.context for one in self._studio.shelf.ready().values()]
         return {
             "models": [one.as_json() for one in self._offered.named()], "context": min(contexts),
             "texts": len(shipped_texts()), "most": MOST_MODELS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,11 +46,8 @@ class MeasureEvents:
                         if late := turn.overdue:
                             raise WorkbenchError(late, remedy=f"Without a limit: wb.compare, or {HOME}")
                         yield {**told, "share": round(share, 3), "said": ""}
-        except WorkbenchError as error:
-            yield {**told, "share": None, "said": str(error)}
-        except Exception:
-            traceback.print_exc()
-            yield {**told, "share": None, "said": "The measurement failed; the server's log has the details."}
+        except Exception as error:
+            yield {**told, "share": None, "said": self._admission.faults.told(error)}
         finally:
             stop.set()
             if self._stops.get(key) is stop:

@@ -52,8 +52,8 @@ class Offered:
         self._twins: dict[str, Shelf] = {}
 
     def named(self) -> list[Named]:
-        """Each model as it is, then the others. Loads them when they are not yet."""
-        models = {name: self._shelf.get(name) for name in self._shelf.names}
+        """Each model as it is, then the others. Loads them when they are not yet; one that cannot be is left out."""
+        models = self._shelf.ready()
         found = [Named(name) for name in models]
         for name, model in models.items():
             windows = [None, *(one.window for one in models.values())]

@@ -46,7 +46,7 @@ class ReachEvents:
 
     def reach_known(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"models": offered ones, "context": tokens of the shortest one's}"""
-        contexts = [self._studio.shelf.get(name).context for name in self._studio.shelf.names]
+        contexts = [one.context for one in self._studio.shelf.ready().values()]
         return {"models": [one.as_json() for one in self._offered.named()], "context": min(contexts)}
 
     def reach_shown(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class ReachEvents:
         if request.get("pair") == "7B":
             shapes = [(name, ModelShape.of(name), float(SPECS[name].theta or 0)) for name in PUBLISHED]
         else:
-            models = [(name, self._studio.shelf.get(name)) for name in self._studio.shelf.names]
+            models = list(self._studio.shelf.ready().items())
             shapes = [(title(name), ModelShape.of(model), float(model.theta)) for name, model in models]
         found = []
         for name, shape, theta in shapes:

@@ -50,6 +50,8 @@ class Studio:
             prefix_bytes=known.prefix_mib * 2**20,
         )  # fmt: skip
         made = cls(shelf, runs, opening, sessions, Pairs(runs, shelf), jobs, admission, [runs.forget, jobs.forget])
+        shelf.faults = admission.faults
+        admission.faults.relief.append(sessions.relieve)
         made._tell_metrics()
         return made
 
@@ -58,7 +60,8 @@ class Studio:
         return self.admission.settings
 
     def sweep(self) -> None:
-        """Forget everything of the tabs whose time is over."""
+        """Forget everything of the tabs whose time is over, and look at the time of what is computed."""
+        self.jobs.look()
         for key in self.sessions.sweep():
             for forget in self.forgetting:
                 forget(key)

@@ -162,6 +162,18 @@ class Sessions:
                 held -= session.prefixes.nbytes
                 session.prefixes.clear()
 
+    def relieve(self) -> None:
+        """Drop all tabs' caches of earlier turns: memory has run out, and they can be read again."""
+        with self._lock:
+            for session in self._open.values():
+                session.prefixes.clear()
+
+    def stop(self) -> None:
+        """Stop the models of all tabs: the server ends."""
+        with self._lock:
+            for session in self._open.values():
+                session.stop()
+
     @property
     def prefix_bytes(self) -> int:
         """Of all tabs' caches of earlier turns."""
