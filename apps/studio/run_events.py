@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import workbench as wb
 from apps.server.admission import HOME
+from apps.server.faults import DISK, SENTENCES, kind_of
 from apps.server.paths import EXPORTS
 from apps.server.uploads import swept
 from apps.studio.looking import looked
@@ -79,9 +81,11 @@ class RunEvents:
             if kind not in FORMATS or not isinstance(names, list) or not 1 <= len(names) <= 2:
                 raise WorkbenchError(f"There is no export {kind[:20]!r}", expected=", ".join(FORMATS))
             return self._written([self.runs.kept(name, str(_of(request, "tab"))) for name in names], kind)
-        except WorkbenchError as error:
-            return {"error": str(error)}
-        except OSError as error:
+        except (WorkbenchError, OSError) as error:
+            if kind_of(error) == DISK:
+                return {"error": SENTENCES[DISK]}
+            if isinstance(error, WorkbenchError):
+                return {"error": str(error)}
             return {"error": f"The file could not be written ({error.strerror}). Try again later."}
 
     def open(self, request: Any) -> Answer:
@@ -125,13 +129,17 @@ class RunEvents:
         inspection = kept[0].inspection
         name = file_name(inspection, "run", len(inspection.ids), FORMATS[kind]).replace("token", "tokens")
         target = Path(tempfile.mkdtemp(prefix=secrets.token_urlsafe(12), dir=exports)) / name
-        if kind == "inspection":
-            inspection.save(target)
-        elif kind == "html":
-            write_html([one.inspection for one in kept], target, comparison=self._measured(kept))
-        else:
-            text = notebook(inspection) if kind == "ipynb" else program(inspection)
-            target.write_text(text, encoding="utf-8")
+        try:
+            if kind == "inspection":
+                inspection.save(target)
+            elif kind == "html":
+                write_html([one.inspection for one in kept], target, comparison=self._measured(kept))
+            else:
+                text = notebook(inspection) if kind == "ipynb" else program(inspection)
+                target.write_text(text, encoding="utf-8")
+        except BaseException:
+            shutil.rmtree(target.parent, ignore_errors=True)  # half a file on a full disk
+            raise
         return {"path": str(target), "name": name}
 
     def _measured(self, kept: list[Kept]) -> wb.Comparison | None:

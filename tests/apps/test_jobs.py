@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from apps.server.admission import Admission
+from apps.server.admission import PATIENCE, STUDY, Admission
+from apps.server.faults import DISK, HUNG, MEMORY, SENTENCES
+from apps.server.faults import OTHER as ANY
 from apps.server.metrics import Metrics
 from apps.server.settings import Settings
 from apps.studio.jobs import ABANDONED, Jobs, Told, Work
@@ -19,12 +22,11 @@ ME, OTHER = "me", "another"
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Waits until ``true()``; fails after a while."""
-    for _ in range(400):
-        if true():
-            return
+    """Waits until ``true()``; fails after a minute."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never came"
         time.sleep(0.01)
-    raise AssertionError("it never came")
 
 
 def counting(go: threading.Event, upto: int = 3) -> Work:
@@ -156,6 +158,76 @@ def test_a_long_one_is_cut_with_a_sentence_that_names_what_has_no_limit() -> Non
     assert found["result"] == "what there is"
     assert "60 seconds" in found["notice"] and "workbench needle" in found["notice"]
     assert metrics.refusals() == {"seconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(MemoryError(), MEMORY), (OSError(errno.ENOSPC, "No space left on device", "/secret"), DISK),
+     (SystemExit(), ANY), (KeyError("secret"), ANY)],
+)  # fmt: skip
+def test_whatever_ends_a_job_is_a_sentence_and_what_was_shown_stays(error: BaseException, sentence: str) -> None:
+    """Also what ends a thread without a word, as a worker that is killed."""
+    jobs, go = Jobs(), threading.Event()
+    go.set()
+
+    def dying(stop: threading.Event) -> Generator[Told, None, None]:
+        yield {"share": 0.5, "said": "half", "partial": [1, 2]}
+        raise error
+
+    job, after = jobs.start(ME, dying), jobs.start(OTHER, counting(go))
+    until(lambda: jobs.status(OTHER, after)["state"] == "done")
+    found = jobs.status(ME, job)
+    assert (found["state"], found["error"], found["partial"]) == ("failed", SENTENCES[sentence], [1, 2])
+    assert jobs.admission.metrics.faults() == {sentence: 1} and jobs.admission.counts(STUDY) == (0, 0)
+
+
+def test_a_step_that_hangs_is_left_behind_and_the_line_goes_on() -> None:
+    now, hangs, go = [0.0], threading.Event(), threading.Event()
+    jobs = Jobs(admission=Admission(Settings(study_seconds=60), clock=lambda: now[0]))
+
+    def hanging(stop: threading.Event) -> Generator[Told, None, str]:
+        yield {"share": 0.5, "said": "half", "partial": "half"}
+        hangs.set()
+        assert go.wait(60)
+        return "too late"
+
+    job = jobs.start(ME, hanging, "workbench needle")
+    assert hangs.wait(60)
+    now[0] = 61
+    assert "60 seconds" in jobs.status(ME, job)["notice"]
+    assert jobs.status(ME, job)["state"] == "running", "it may still come to the end of its step"
+    following = jobs.start(OTHER, counting(go))
+    now[0] += PATIENCE + 1
+    until(lambda: jobs.status(OTHER, following)["state"] == "running")
+    found = jobs.status(ME, job)
+    assert (found["state"], found["result"]) == ("stopped", "half")
+    assert jobs.admission.metrics.faults() == {HUNG: 1}
+    go.set()
+    until(lambda: jobs.status(OTHER, following)["state"] == "done")
+    assert jobs.status(ME, job)["result"] == "half"
+
+
+def test_no_thread_for_a_job_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs()
+
+    def none(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    job = jobs.start(ME, counting(threading.Event()))
+    monkeypatch.undo()
+    assert jobs.status(ME, job)["error"] == SENTENCES[ANY]
+    assert jobs.admission.counts(STUDY) == (0, 0)
+
+
+def test_a_server_that_ends_stops_all_of_them() -> None:
+    jobs, go = Jobs(), threading.Event()
+    running, waiting = (jobs.start(who, counting(go, 10**6)) for who in (ME, OTHER))
+    until(lambda: jobs.status(ME, running)["state"] == "running")
+    jobs.stop()
+    assert jobs.admission.settle(60)
+    until(lambda: jobs.status(OTHER, waiting)["state"] == "stopped")
+    assert jobs.status(ME, running)["state"] == "stopped"
 
 
 def test_jobs_of_who_has_gone_are_stopped_and_dropped() -> None:

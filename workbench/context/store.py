@@ -7,6 +7,7 @@ or a full disk is left out and its trial done again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -61,12 +62,15 @@ class TrialStore:
         """Keep one finished trial: on disk when this returns. Raises FileFormatError where that fails; the trials
         before it stay."""
         line = json.dumps(dict(trial), ensure_ascii=False) + "\n"
+        end = self._journal.stat().st_size if self._journal.exists() else 0
         try:
             with open(self._journal, "a", encoding="utf-8") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            with contextlib.suppress(OSError):  # a cut line would take the next one with it
+                os.truncate(self._journal, end)
             raise FileFormatError(
                 f"A trial could not be written to {self.folder} ({error.strerror})",
                 remedy="Make room and run the same again: finished trials are kept",
