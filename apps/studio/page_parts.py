@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.responses import JSONResponse
 
+from apps.server.faults import OTHER, SENTENCES, kind_of
 from workbench.views import bundle
 
 MODULES = (
@@ -22,7 +24,6 @@ MODULES = (
 )
 """The page's own scripts, in order of their imports."""
 
-OURS = "Something failed inside the workbench; the server's log has the details. You can ask again."
 READY = "while (!window.workbench) await new Promise((r) => setTimeout(r, 10));"
 """JavaScript that waits for the scripts."""
 
@@ -56,9 +57,18 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def called(*values: Any) -> Any:
         try:
-            return function(*values)
-        except Exception:
+            return _written(function(*values))
+        except Exception as error:
             traceback.print_exc()
-            return {"error": OURS}
+            return {"error": SENTENCES[kind_of(error) or OTHER]}
 
     return called
+
+
+def _written(found: Any) -> Any:
+    """An answer as JSON text, made in the thread that found it: Gradio would take it apart in the one that serves all.
+    What is no plain JSON is left to Gradio."""
+    try:
+        return JSONResponse(found)
+    except (TypeError, ValueError):
+        return found
