@@ -254,3 +254,14 @@ def test_unknown_names_fail_before_anything_is_read() -> None:
     with pytest.raises(UnknownModelError):
         load_model("twin-v0.3")
     assert time.process_time() - started < 0.5
+
+
+def test_weights_read_in_a_blink_show_no_bar(
+    tiny_checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = str(tiny_checkpoint())
+    load_model(place)
+    assert "weights" not in capfd.readouterr().err
+    monkeypatch.setattr("workbench.models.loading.BLINK", 0)
+    load_model(place)
+    assert "weights" in capfd.readouterr().err, "the bar of a large model stays"

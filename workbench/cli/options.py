@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.errors import SwitchError, WorkbenchError
 from workbench.models.architecture import check_theta, check_window
+from workbench.models.bars import no_bars
 from workbench.models.registry import resolve
 
 if TYPE_CHECKING:
@@ -81,20 +81,6 @@ def loaded(
             quantization=quantization,
             local_files_only=local or None,
         )
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """transformers' progress bars switched off: the one for reading weights would end up in a pipe or a log."""
-    from transformers.utils import logging
-
-    before = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if before:
-            logging.enable_progress_bar()
 
 
 def placement(device_map: str | None) -> str | dict[str, Any] | None:

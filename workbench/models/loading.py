@@ -7,6 +7,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +18,15 @@ from transformers import BitsAndBytesConfig, MistralForCausalLM
 from workbench.errors import CheckpointError, DeviceError
 from workbench.models import hub
 from workbench.models.architecture import ABSENT, DEFAULT_THETA, DEFAULT_WINDOW, read_theta, read_window
+from workbench.models.bars import no_bars
 from workbench.models.checkpoint import Checkpoint, first_line, open_checkpoint
 from workbench.models.loaded import LoadedModel
 from workbench.models.placement import check_quantization, computes_on_cpu, read_device, read_dtype
 from workbench.models.registry import ModelSpec, assets_folder, resolve
 from workbench.models.tokenizer import load_tokenizer
 
+BLINK = 2**30
+"""Bytes of weights under which reading them shows no progress bar."""
 # While it builds a model, transformers replaces PreTrainedModel.tie_weights and torch's default dtype for the whole
 # process: two loads at once leave a model untied, or every later one.
 _ONE_AT_A_TIME = threading.Lock()
@@ -205,7 +209,8 @@ def _load_module(
     if device is None:
         options |= {"offload_folder": str(offload_folder), "max_memory": dict(max_memory) if max_memory else None}
     try:
-        with _ONE_AT_A_TIME:
+        small = sum(file.stat().st_size for file in checkpoint.files) < BLINK
+        with _ONE_AT_A_TIME, no_bars() if small else nullcontext():
             module = MistralForCausalLM.from_pretrained(
                 str(checkpoint.folder),
                 config=checkpoint.config,
