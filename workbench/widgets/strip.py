@@ -40,6 +40,9 @@ class TokenStrip(View):
     Python, negative tokens count from the end. ``mode``: the colour, one of probability, surprise, entropy. ``live``:
     whether tokens are still being added; then the state holds them, so that a page shows them while its cell runs, and
     afterwards it holds none.
+
+    A loop that is left by ``break`` does not end its run: the state keeps its tokens (250 kB of a long text) until
+    ``run.close()`` or `finish()`.
     """
 
     DRAWN_BY = "strip"
