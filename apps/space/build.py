@@ -11,13 +11,12 @@ import re
 import shutil
 from pathlib import Path
 
+from apps.studio.app import NOTEBOOK
 from workbench.errors import WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("workbench", "apps")
 ASSETS = ("twins", "recorded", "prompts")
-NOTEBOOK = "notebooks/01_first_look.ipynb"
-"""The one that the page links to."""
 SINGLE = ("LICENSE", NOTEBOOK)
 START = '''"""Starts the Space; `spaces` comes before anything that knows CUDA."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 
 import gradio as gr
 
@@ -16,19 +18,22 @@ from apps.studio.page_parts import drawn, script
 from apps.studio.recorded import Recorded
 from apps.studio.runs_page import runs_page
 from apps.studio.studio import Studio
+from apps.studio.visit import Visiting
 
 TWINS = ("twin-v0.1", "twin-v0.2")
+NOTEBOOK = "notebooks/01_first_look.ipynb"
+"""The one that a Space has."""
 THREADS = 40
 """For clicks that only read; besides, everybody who waits for a model has one."""
 
 
 def build(
     models: Sequence[str | wb.Model] = TWINS, recorded: Recorded | Sequence[Recorded] | None = None,
-    settings: Settings | None = None,
+    settings: Settings | None = None, visiting: Visiting | None = None,
 ) -> gr.Blocks:  # fmt: skip
     """The pages as Gradio Blocks; nothing is loaded yet. ``recorded`` are the exchanges it offers, the first of which
-    it opens with, ``settings`` its limits."""
-    studio = Studio.of(models, recorded, settings)
+    it opens with, ``settings`` its limits; replies are computed on visits where there is a ``visiting``."""
+    studio = Studio.of(models, recorded, settings, visiting)
     with gr.Blocks(title="Mistral workbench", fill_width=True, analytics_enabled=False) as page:
         _header()
         chat_page(page, studio, studio.settings.new_tokens)
@@ -47,8 +52,17 @@ def build(
     return page
 
 
+def links(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
+    """(text, address) of what a visitor of a Hugging Face Space can take home: the Space itself, a notebook."""
+    space = environ.get("SPACE_ID", "")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", space):
+        return []
+    page = f"https://huggingface.co/spaces/{space}"
+    return [("Duplicate this Space", f"{page}?duplicate=true"), ("Notebook", f"{page}/blob/main/{NOTEBOOK}")]
+
+
 def _header() -> None:
     """What stands on top of every page: where one can go, title, models, theme."""
     gr.Navbar(main_page_name="Chat & inspect", elem_id="wb-navbar")
     with gr.Row(equal_height=True, elem_id="wb-top"):
-        drawn("header.header(element)", "wb-header", head=script())
+        drawn("header.header(element, props)", "wb-header", value=links(), head=script())

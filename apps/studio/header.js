@@ -40,7 +40,13 @@ function meter(column) {
   return { element, set };
 }
 
-export function header(element) {
+/** Links of where the page is served from. props.value: [[text, address]]. */
+function links(props) {
+  return ((props && props.value) || []).map(([text, href]) =>
+    make("a", { class: "wb-caption wb-header-link", href, target: "_blank", rel: "noopener noreferrer", text }));
+}
+
+export function header(element, props) {
   const known = remembered();
   if (known) document.body.classList.toggle("dark", known === "dark");
   const now = document.body.classList.contains("dark") ? "dark" : "light";
@@ -48,7 +54,7 @@ export function header(element) {
   const meters = make("div", { class: "wb-meters" });
   element.replaceChildren(make("div", { class: "wb wb-header" },
     make("div", {}, make("h1", { text: "Mistral workbench" }), make("p", { class: "wb-caption", text: "Chat with two models and look inside every token." })),
-    meters, make("div", { class: "wb-header-end" }, share(), themes.element)));
+    meters, make("div", { class: "wb-header-end" }, ...links(props), share(), themes.element)));
   const shown = new Map();
   const paint = (columns) => {
     const names = columns.map((column) => column.model);
