@@ -20,6 +20,7 @@ from apps.studio.score import Score
 from apps.studio.stopping import ends_on_sigterm, settled
 from apps.studio.studio import Studio
 from apps.studio.theme import page_css, studio_theme
+from apps.studio.visit import Visiting
 from workbench.errors import WorkbenchError
 
 SWEEP = 30.0
@@ -29,18 +30,19 @@ SWEEP = 30.0
 def launch(
     models: Sequence[str | wb.Model] = TWINS, *, host: str = "127.0.0.1", port: int | None = 7860, share: bool = False,
     browser: bool = True, recorded: Recorded | Sequence[Recorded] | None = None, new_tokens: int | None = None,
-    block: bool = True, settings: Settings | None = None,
+    block: bool = True, settings: Settings | None = None, visiting: Visiting | None = None,
 ) -> str:  # fmt: skip
     """Serve the page, print its address, load the models meanwhile, and wait; the address, when ``block`` is False.
 
     ``port`` is the first to try of 50; None takes any that is free. ``recorded`` defaults to the shipped exchanges.
     ``settings`` are the server's limits (none by default), ``new_tokens`` the longest reply its page starts with, where
-    it is another than theirs. What ``settings`` say of models and recordings is for who calls this to read.
+    it is another than theirs. ``visiting`` computes replies elsewhere, by models that are given loaded. What
+    ``settings`` say of models and recordings is for who calls this to read.
     """
     known = settings or Settings()
     if new_tokens is not None:
         known = known.model_copy(update={"new_tokens": new_tokens})
-    page = build(models, recorded if recorded is not None else exchanges(), known)
+    page = build(models, recorded if recorded is not None else exchanges(), known, visiting)
     studio: Studio = page.studio
     threads = THREADS + 2 * (known.concurrency + known.queue_length)
     _, address, shared = page.launch(

@@ -15,6 +15,7 @@ from apps.studio.recorded import Recorded
 from apps.studio.runs import RunStore
 from apps.studio.shelf import Shelf, title
 from apps.studio.tabs import Sessions
+from apps.studio.visit import Visiting
 
 BOTH = "both"
 
@@ -37,11 +38,12 @@ class Studio:
     @classmethod
     def of(
         cls, models: Sequence[str | wb.Model], recorded: Recorded | Sequence[Recorded] | None = None,
-        settings: Settings | None = None,
+        settings: Settings | None = None, visiting: Visiting | None = None,
     ) -> Studio:  # fmt: skip
-        """Nothing is loaded yet. A tab opens with the first of the ``recorded`` exchanges."""
+        """Nothing is loaded yet. A tab opens with the first of the ``recorded`` exchanges. Replies are computed on
+        visits where there is a ``visiting``."""
         known = settings or Settings()
-        admission, shelf = Admission(known), Shelf(models, known.loading)
+        admission, shelf = Admission(known), Shelf(models, known.loading, visiting)
         own = None if known.session_mib is None else known.session_mib * 2**20
         runs = RunStore(known.session_runs, known.stored_mib * 2**20, own_bytes=own, links=known.links)
         opening, jobs = Opening(shelf, runs, recorded), Jobs(admission=admission)
