@@ -45,8 +45,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS opinions (
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 _INSERT = f"INSERT INTO opinions ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _WHY = {
-    sqlite3.SQLITE_BUSY: "the file is locked by another program",
-    sqlite3.SQLITE_LOCKED: "the file is locked by another program",
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "the file is locked by another program"),
     sqlite3.SQLITE_FULL: "the disk, or the room for opinions, is full",
     sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
@@ -156,13 +155,6 @@ class Opinions:
             for mirror in self.mirrors:
                 mirror(row)
 
-    def count(self) -> int:
-        """Rows that are kept; -1 where they cannot be read now."""
-        try:
-            return len(read_rows(self.folder))
-        except OpinionError:
-            return -1
-
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, made or not made at all. SQLite's errors become sentences, which name no path to a visitor;
@@ -242,7 +234,7 @@ def visitor_of(tab: str) -> str:
 
 def digest(*parts: object) -> str:
     """sha256 of ``parts`` as JSON."""
-    return hashlib.sha256(_json(list(parts)).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_json(list(parts)).encode()).hexdigest()
 
 
 def why(error: sqlite3.Error) -> str:
@@ -251,4 +243,5 @@ def why(error: sqlite3.Error) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    """``value`` as text that UTF-8 can hold: half of a character becomes a question mark."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True).encode("utf-8", "replace").decode()

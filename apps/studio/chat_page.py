@@ -10,8 +10,10 @@ import gradio as gr
 from apps.studio.chat_events import ChatEvents, ask_label
 from apps.studio.examples import chips, examples
 from apps.studio.measure_events import MeasureEvents
+from apps.studio.opinion_events import OpinionEvents
 from apps.studio.page_parts import drawn
 from apps.studio.runs_page import run_events
+from apps.studio.sections import sentences
 from apps.studio.settings import MOST_NEW_TOKENS, settings_inputs
 from apps.studio.state import page_state
 from apps.studio.studio import Studio
@@ -39,6 +41,9 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
             chat = drawn(
                 f"chat.chat(element, props, watch, server, {order})", "wb-chat", value=first, functions=[events.act]
             )
+            if studio.opinions is not None:
+                asked_for = [sentences(one) for one in OpinionEvents(studio, studio.opinions).functions]
+                drawn("opinions.opinions(element, server)", "wb-opinions", functions=asked_for)
             with gr.Column(elem_id="wb-composer"):
                 composer = gr.Textbox(
                     placeholder="Ask something", show_label=False, label="Question", lines=1, max_lines=8,

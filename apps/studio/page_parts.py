@@ -16,7 +16,7 @@ from workbench.views import bundle
 
 MODULES = (
     *("wire", "tab", "permalink", "header", "actionbar", "message", "switches", "alternatives", "column"),
-    *("chat", "menu", "composer", "guards", "measuring", "host", "kept", "recordings", "runs"),
+    *("chat", "menu", "composer", "guards", "measuring", "host", "kept", "recordings", "runs", "opinions"),
     *("job", "sections", "differences", "which", "facts", "claims", "promptlab", "memory", "votes"),
     *("behaviour", "guardrails", "compare"),
     *("modelchoice", "retrievalform", "cellquestions", "retrieval", "curves", "positions", "reach"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import workbench as wb
 from apps.server.admission import REPLY, STUDY, Admission
+from apps.server.opinion_hub import opened
+from apps.server.opinions import Opinions
 from apps.server.settings import Settings
 from apps.studio.jobs import Jobs
 from apps.studio.opening import Opening
@@ -24,7 +26,8 @@ BOTH = "both"
 class Studio:
     """The ``shelf`` of models, the store of ``runs``, the ``opening`` of a tab, the open ``sessions``, and what is
     known of ``pairs`` of runs, and the long ``jobs`` that pages start; ``admission`` gives turns at the models.
-    ``forgetting`` are called with the key of a tab that is forgotten."""
+    ``forgetting`` are called with the key of a tab that is forgotten; ``opinions`` keeps votes and feedback (None: they
+    are not asked for)."""
 
     shelf: Shelf
     runs: RunStore
@@ -34,6 +37,7 @@ class Studio:
     jobs: Jobs
     admission: Admission
     forgetting: list[Callable[[str], None]] = field(default_factory=list)
+    opinions: Opinions | None = None
 
     @classmethod
     def of(
@@ -51,7 +55,8 @@ class Studio:
             opening.session, known.sessions, each=known.sessions_per_client, forget=known.forget_seconds,
             prefix_bytes=known.prefix_mib * 2**20,
         )  # fmt: skip
-        made = cls(shelf, runs, opening, sessions, Pairs(runs, shelf), jobs, admission, [runs.forget, jobs.forget])
+        made = cls(shelf, runs, opening, sessions, Pairs(runs, shelf), jobs, admission, [runs.forget, jobs.forget],
+                   opened(known))  # fmt: skip
         shelf.faults = admission.faults
         admission.faults.relief.append(sessions.relieve)
         made._tell_metrics()

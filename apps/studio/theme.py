@@ -56,7 +56,7 @@ def studio_theme() -> gr.themes.Base:
     return gr.themes.Base(font=list(FONTS), font_mono=list(MONOSPACED)).set(**both, **dark, **plain)
 
 
-SHEETS = ("studio.css", "runs.css", "compare.css", "context.css")
+SHEETS = ("studio.css", "runs.css", "compare.css", "context.css", "opinions.css")
 
 
 def page_css() -> str:

@@ -8,15 +8,22 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from apps.server.door import CLIENT
+from apps.server.opinions import VOTE, Opinion, OpinionError, digest
 from apps.studio.behaviour_events import BehaviourEvents
 from apps.studio.jobs import Told
+from apps.studio.opinion_events import public_name
 from apps.studio.studio import Studio
 from workbench.behaviour.judge import Verdicts, judge_suite
 from workbench.behaviour.votes import FILE, Ballot, Poll, Votes
 from workbench.errors import WorkbenchError
+from workbench.models.switches import describe
 
 MOST_BYTES = 4 * 2**20
 """Of the votes on one run: a vote that replaces another is a line more."""
+
+CHOSEN = {"both good": "both", "both bad": "neither", "tie": "neither"}
+"""Votes for neither answer, as the server's store has them."""
 
 
 class VoteEvents:
@@ -39,7 +46,8 @@ class VoteEvents:
         return {"ballots": [_blind(one, votes.get(one.pair.place)) for one in poll.ballots], "same": poll.same}
 
     def votes_give(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Keep the vote {"run", "item", "sample", "vote"}."""
+        """Keep the vote {"run", "item", "sample", "vote"}; {"said": a sentence} where the server's own store of votes
+        did not take it: it is in the visitor's folder all the same."""
         item, sample, vote = request.get("item"), request.get("sample"), request.get("vote")
         if not isinstance(item, str) or isinstance(sample, bool) or not isinstance(sample, int):
             raise WorkbenchError("The vote names no item", remedy="Reload the page")
@@ -50,7 +58,14 @@ class VoteEvents:
                 raise WorkbenchError(
                     "There are too many votes on these answers", remedy="Run the suite with another seed"
                 )
-            poll.vote(poll.ballot(item, sample), str(vote))
+            ballot = poll.ballot(item, sample)
+            poll.vote(ballot, str(vote))
+        if self._studio.opinions is None:
+            return {}
+        try:
+            self._studio.opinions.keep(_opinion(poll, ballot, str(vote)), str(request.get("tab")), CLIENT.get())
+        except OpinionError as error:
+            return {"said": str(error)}
         return {}
 
     def votes_result(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +97,21 @@ class VoteEvents:
         """The visitor's poll: the draw of left and right is the visitor's own, and the same after a reload."""
         drawn = hashlib.sha256(f"{request.get('tab')}/{request.get('run')}".encode()).digest()
         return Poll(self._folder(request), seed=int.from_bytes(drawn[:6]))
+
+
+def _opinion(poll: Poll, ballot: Ballot, vote: str) -> Opinion:
+    """The vote as the server keeps it: blind, with what is known of both models."""
+    study, item = poll.answers.provenance, ballot.pair.item
+    sides = []
+    for name, key in zip(ballot.shown, reversed(ballot.pair.keys) if ballot.swapped else ballot.pair.keys, strict=True):
+        about = study["models"].get(name) or {}
+        same = about.get("identity") or {}
+        sides.append({
+            "model": public_name(name, about), "weights": str(same.get("weights", "")), "origin": "behaviour",
+            "key": key, "switched": describe(same.get("switches") or {}), "sampling": study.get("sampling"),
+        })  # fmt: skip
+    choice = CHOSEN.get(vote, vote)
+    return Opinion(VOTE, choice, "behaviour", True, digest(item.system, *item.turns), left=sides[0], right=sides[1])
 
 
 def _blind(ballot: Ballot, vote: str | None) -> dict[str, Any]:

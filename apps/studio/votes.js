@@ -160,11 +160,13 @@ export function votes(host, hide) {
     if (giving) return; // a key that repeats is one vote
     giving = true;
     const ballot = ballots[at];
+    let found;
     try {
-      await host.ask("votes_give", { run, item: ballot.item, sample: ballot.sample, vote });
+      found = await host.ask("votes_give", { run, item: ballot.item, sample: ballot.sample, vote });
     } finally {
       giving = false;
     }
+    failed.textContent = found.said || "";
     ballot.vote = vote;
     if (!left()) {
       ended();
