@@ -6,12 +6,14 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 import workbench as wb
 from apps.server.door import Door
+from apps.server.memory import forget_pages, give_back
 from apps.server.settings import Settings
 from apps.server.unread import bound
 from apps.studio.app import THREADS, TWINS, build
@@ -63,7 +65,7 @@ def launch(
     print(f"The workbench is open at {shared or address}", flush=True)
     threading.Thread(target=studio.shelf.warm, daemon=True).start()
     if known.forget_seconds is not None:
-        threading.Thread(target=_sweeping, args=(studio, threading.Event()), daemon=True).start()
+        threading.Thread(target=_sweeping, args=(studio, page.state_holder, threading.Event()), daemon=True).start()
     if block:
         ends_on_sigterm(studio)
         page.block_thread()
@@ -71,9 +73,11 @@ def launch(
     return str(address)
 
 
-def _sweeping(studio: Studio, over: threading.Event) -> None:
+def _sweeping(studio: Studio, holder: Any, over: threading.Event) -> None:
     while not over.wait(SWEEP):
         studio.sweep()
+        if forget_pages(holder, studio.settings.forget_seconds or 0.0):
+            give_back()
 
 
 def _free_port(host: str, first: int | None) -> int:

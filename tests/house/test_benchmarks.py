@@ -115,3 +115,25 @@ def test_needle(here: Callable[..., str]) -> None:
     assert row["same texts"] == "4 of 4"
     assert number(row["it read"]) < number(row["tokens"])
     assert number(row["ratio"]) > 0
+
+
+def test_load(here: Callable[..., str], tiny_checkpoint: Callable[..., Path]) -> None:
+    """A tab, /score and gr.api at a server of this process: no error, the same tokens, the counts of /metrics."""
+    import gradio as gr
+
+    from apps.server.settings import read_settings
+    from apps.studio.launch import launch
+
+    models = [str(tiny_checkpoint(window=24)), str(tiny_checkpoint(seed=1))]
+    settings = read_settings("shared", {}, proxies=1, requests_per_minute=600, queue_length=1)
+    address = launch(models, port=None, browser=False, recorded=[], block=False, settings=settings)
+    try:
+        text = here("load.py", "--address", address, "--quick", "--clients", "3", "--minutes", "0.05")
+    finally:
+        gr.close_all(verbose=False)
+    met = {row["measured"]: row["met"] for row in table(text, "measured")}
+    assert "no" not in met.values()
+    assert met["replies with the tokens of the same request alone"] == "yes"
+    assert met["errors other than the stated refusals"] == "yes"
+    assert met["/metrics tokens_total"] == met["/metrics requests_total{kind=reply}"] == "yes"
+    assert number(table(text, "measured")[2]["value"].removesuffix(" ms")) >= 0

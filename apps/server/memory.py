@@ -1,0 +1,36 @@
+"""Memory of forgotten tabs, given back to the system: what Gradio keeps of them, and what the allocator holds on to."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from datetime import datetime, timedelta
+from typing import Any
+
+
+def forget_pages(holder: Any, seconds: float, now: datetime | None = None) -> int:
+    """Drop what Gradio's state ``holder`` keeps of connections that nobody has used for ``seconds``; how many went.
+
+    Gradio keeps a copy of all components for each connection, with the last value that was sent (the conversation), for
+    its whole life. No component of this page needs it again: a connection that comes back gets a new copy.
+    """
+    over = (now or datetime.now()) - timedelta(seconds=seconds)
+    gone = [name for name, at in list(holder.time_last_used.items()) if at < over or name not in holder.session_data]
+    with holder.lock:
+        for name in gone:
+            holder.session_data.pop(name, None)
+            holder.time_last_used.pop(name, None)
+    return len(gone)
+
+
+def give_back() -> None:
+    """Collect what only points at itself, and return free pages to the system where its allocator can be told to.
+
+    The GNU allocator keeps what many short-lived threads have freed, each in an arena of its own.
+    """
+    gc.collect()
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return
+    trim(0)
