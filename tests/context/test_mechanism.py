@@ -18,6 +18,7 @@ from workbench.context.mechanism import mechanism, spelled
 from workbench.context.retrieval_heads import HeadSearch, ablation, retrieval_heads
 from workbench.context.tasks import TASKS
 from workbench.errors import ContextLengthError, WorkbenchError
+from workbench.views.questions import sentence
 
 
 @pytest.mark.parametrize("window", [None, 37])
@@ -90,6 +91,19 @@ def test_the_found_heads_carry_the_needle() -> None:
     assert len(found.figure().data) == 2
     near, far = found.mechanisms[0], found.mechanisms[-1]
     assert len(near.figure(far).data) == 4
+
+
+def test_a_task_without_needles_names_no_head(tiny_checkpoint: Callable[..., Path]) -> None:
+    model = wb.load(str(tiny_checkpoint()))
+    common = mechanism(model, TASKS["common-words"]().make(model.tokenizer, 700))
+    assert common.item.needles == ()
+    assert f"{common.item.length} tokens: there is no needle to look up; " in repr(common)
+    assert "head" not in repr(common)
+    assert sentence(common, "v0.1").startswith("v0.1: there is no needle to look up; ")
+    assert [title for title, _ in common.tables() if "eads" in title] == []
+    needle = mechanism(model, TASKS["needle"]().make(model.tokenizer, 200))
+    assert "reads the needle with" in repr(needle)
+    assert needle.tables()[0][0] == "Heads, best first"
 
 
 def test_bad_input_and_stop(tiny_checkpoint: Callable[..., Path]) -> None:

@@ -97,19 +97,19 @@ class Mechanism(Result):
         return found.assign_coords(piece=("answer", list(self.pieces)), told=("answer", self.told))
 
     def tables(self) -> list[tuple[str, pd.DataFrame]]:
-        """The best heads, and the answer by layer."""
+        """The best heads (none where there is no needle), and the answer by layer."""
         mean = {name: getattr(self, name).values[:, self._seen].mean(1) for name in ("logprob", "rank")}
         lens = pd.DataFrame(mean).rename_axis("after layer")
         said = "The answer's told tokens by the logit lens after each layer (0 is the embedding): mean nats, mean rank"
-        return [("Heads, best first", self.heads()), (said, lens)]
+        return [("Heads, best first", self.heads()), (said, lens)] if self.item.needles else [(said, lens)]
 
     def __repr__(self) -> str:
-        best = self.heads().iloc[0]
+        looked = "there is no needle to look up"
+        if self.item.needles:
+            best = self.heads().iloc[0]
+            looked = f"head {int(best.layer)}.{int(best['head'])} reads the needle with {best.needle_mass:.2f}"
         answer = "is not its answer" if self.settles is None else f"settles at layer {self.settles}"
-        return (
-            f"Mechanism({self.model}, {self.item.length} tokens: head {int(best.layer)}.{int(best['head'])} reads the "
-            f"needle with {best.needle_mass:.2f}; {self.item.expected!r} {answer})"
-        )
+        return f"Mechanism({self.model}, {self.item.length} tokens: {looked}; {self.item.expected!r} {answer})"
 
 
 class _Watch:

@@ -80,6 +80,8 @@ def sentence(found: Mechanism, name: str) -> str:
         "the right answer is not its own guess at the last layer" if found.settles is None
         else f"from layer {found.settles} of {len(found.rank) - 1} on, the lens guesses every token of it"
     )  # fmt: skip
+    if not found.item.needles:
+        return f"{name}: there is no needle to look up; {settled}."
     if found.needle_mass.max() < 0.001:
         return f"{name}: no head sees the needle while the answer is written; {settled}."
     named = f"head {int(best['layer'])}.{int(best['head'])}"
