@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.responses import JSONResponse
 
 import workbench as wb
 from apps.studio.app import TWINS, build
 from apps.studio.examples import Example, chips, examples, fact
+from apps.studio.page_parts import drawn
 from apps.studio.record import MOST_BYTES, record
 from apps.studio.recorded import Recorded, opening, read_exchange, recorded_folder
 from apps.studio.shelf import Shelf, title
@@ -142,3 +144,19 @@ def test_the_shipped_recording_is_of_the_shipped_twins(name: str) -> None:
     assert len({run.reply for run in found.runs.values()}) == 2, "the twins answer it differently"
     assert (recorded_folder() / "index.json").stat().st_size < 20_000
     assert all(file.stat().st_size <= MOST_BYTES + 2**18 for file in recorded_folder().glob("*.inspection"))
+
+
+def test_an_answer_is_written_in_the_thread_that_found_it() -> None:
+    """Gradio passes a response on as it is; what is no JSON it encodes itself."""
+    block = drawn("chat.chat(element)", "wb-x", functions=[echoed])
+    called = block.echoed
+    answer = called({"pieces": ["</script>", "\u20ac"], "none": None})
+    assert isinstance(answer, JSONResponse) and answer.media_type == "application/json"
+    assert json.loads(answer.body) == {"pieces": ["</script>", "\u20ac"], "none": None}
+    for odd in ({1, 2}, {"nan": float("nan")}):
+        assert called(odd) is odd
+
+
+def echoed(request: object) -> object:
+    """A server function that answers with what it was asked."""
+    return request
