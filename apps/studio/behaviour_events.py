@@ -127,8 +127,8 @@ class BehaviourEvents:
 def suite_of(request: dict[str, Any]) -> wb.Suite:
     """The suite that a request names or brings. Raises FileFormatError."""
     name, text = request.get("suite"), request.get("text")
-    if name in SHIPPED:
-        return wb.read_suite(str(name))
+    if isinstance(name, str) and name in SHIPPED:
+        return wb.read_suite(name)
     if not isinstance(text, str) or not text.strip():
         raise FileFormatError("No suite was chosen", remedy="Choose one of the list, or a JSONL file")
     if len(text) > MOST_CHARACTERS:

@@ -190,6 +190,9 @@ def honest_answers(served: Served, models: list[str]) -> dict[str, Any]:
 
 def test_the_honest_requests_are_honest(served: Served, models: list[str]) -> None:
     """Else what is changed from them would be refused at the first look and try nothing."""
+    until = time.monotonic() + PATIENCE
+    while served.studio.admission.counts("study") != (0, 0) and time.monotonic() < until:
+        time.sleep(0.05)  # what the requests before have begun was told to stop
     told = honest_answers(served, models)
     refused = {name for name, found in told.items() if "error" in found}
     need_something = {"answer", "job_status", "difference", "remove", "export", "open", "memory_plan", "votes_ask",
