@@ -22,7 +22,7 @@ VERDICTS = {
     "Grouped-query attention": ("true", "1024 x 4096"),
     "A byte-fallback BPE tokenizer of 32 000 pieces": ("true", "256 of them bytes"),
     "[INST] and [/INST] are special tokens": ("false in v1", "3 and 4"),
-    "Only the first instruction begins with BOS": ("true", "1 times"),
+    "Only the first instruction begins with BOS": ("true", "stands once"),
     "32k of context against 8k in v0.1": ("partly", "8192"),
     "v0.2 is based on v0.1": ("stale card text", "theta"),
     "Trained on 250B tokens with 16 A100 in three weeks": ("impossible", "1.09e+22"),
