@@ -46,6 +46,7 @@ class Sessions:
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._left: dict[str, float] = {}
         self._seen: dict[str, float] = {}
+        self._surplus: list[str] = []
         self._clients: dict[str, str] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -93,6 +94,8 @@ class Sessions:
                 for owner, at in self._seen.items()
                 if at < over and not (owner in self._open and self._open[owner].busy)
             ]
+            gone += [owner for owner in self._surplus if owner not in self._open and owner not in self._seen]
+            self._surplus.clear()
             for owner in gone:
                 if self._open.pop(owner, None) is not None:
                     self._forgotten[owner] = None
@@ -127,8 +130,10 @@ class Sessions:
     def _note(self, owner: str) -> None:
         self._seen.pop(owner, None)
         self._seen[owner] = self._clock()  # the latest last
-        while len(self._seen) > MOST_SEEN:
-            del self._seen[next(iter(self._seen))]
+        while len(self._seen) > MOST_SEEN:  # its studies go with the next sweep
+            del self._seen[first := next(iter(self._seen))]
+            if self._forget is not None:
+                self._surplus.append(first)
 
     def _drop(self, owner: str) -> None:
         self._open.pop(owner)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import workbench as wb
+from apps.studio import tabs
 from apps.studio.session import MOST_CHARACTERS, MOST_THREADS, BusyError, Column, Session
 from apps.studio.tabs import Sessions
 from apps.studio.talk import Talk
@@ -203,3 +204,13 @@ def test_one_address_cannot_take_all_places() -> None:
     assert sessions.of("e" * 32, "5", "z").owner == "e" * 32, "an idle one has made room"
     assert first is not second
     assert len(sessions) == 3
+
+
+def test_whoever_is_no_longer_noted_is_swept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies of more strangers than are noted do not stay for ever."""
+    monkeypatch.setattr(tabs, "MOST_SEEN", 2)
+    sessions = Sessions(make, clock=lambda: 0.0, forget=60)
+    for owner in (A, B, C):
+        sessions.touch(owner)
+    assert sessions.sweep() == [A]
+    assert sessions.sweep() == []

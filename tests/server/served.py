@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.server.memory import forget_pages, give_back
 from apps.server.settings import SHARED, Settings
 from apps.studio.studio import Studio
 
@@ -35,6 +36,17 @@ class Served:
     events: list[tuple[int, str]]
     client: httpx.Client
     mishaps: list[str] = field(default_factory=list)
+    holder: Any = None
+
+    def forget(self) -> None:
+        """What the server does of itself when every tab's time is over, and Gradio's connections' with it."""
+        sessions = self.studio.sessions
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sessions, "_forget", -1.0)
+            self.studio.sweep()
+        assert len(sessions) == 0
+        forget_pages(self.holder, -1.0)
+        give_back()
 
     def call(self, name: str, request: Any, session: str = "hostile") -> httpx.Response:
         """What the page's script ``name`` asks of the server."""
@@ -128,7 +140,7 @@ def serving(models: list[str], folder: Path, **settings: Any) -> Iterator[Served
         events = [(number, str(one.api_name)) for number, one in page.fns.items()]
         with httpx.Client(base_url=address, timeout=PATIENCE) as client:
             try:
-                yield Served(address, page.studio, folder, functions, events, client, mishaps)
+                yield Served(address, page.studio, folder, functions, events, client, mishaps, page.state_holder)
             finally:
                 logging.getLogger("uvicorn.error").removeHandler(heard)
                 page.close(verbose=False)

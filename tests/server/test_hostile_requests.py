@@ -6,7 +6,6 @@ What people type into the page is tried in tests/browser/test_hostile.py, what n
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import time
@@ -43,7 +42,7 @@ def nothing_is_left(served: Served, models: list[str]) -> Iterator[None]:
     """Around all of it: the same honest answer, no thread, file or job more, tabs within their bound, memory flat."""
     before = served.score()
     honest_answers(served, models)  # what is loaded once is loaded
-    gc.collect()
+    served.forget()
     threads, memory, began = threading.active_count(), psutil.Process().memory_info().rss, time.monotonic()
     yield
     assert served.score() == before
@@ -60,7 +59,7 @@ def nothing_is_left(served: Served, models: list[str]) -> Iterator[None]:
     limits = served.studio.settings
     assert len(served.studio.sessions) <= (limits.sessions_per_client or 0)
     assert served.studio.admission.counts("reply") == served.studio.admission.counts("study") == (0, 0)
-    gc.collect()
+    served.forget()
     grown = psutil.Process().memory_info().rss - memory
     print(f"{ALL} hostile requests in {time.monotonic() - began:.0f} s, memory {grown / 2**20:+.0f} MiB, "
           f"refusals {served.studio.admission.metrics.refusals()}")  # fmt: skip
