@@ -9,6 +9,7 @@ import shlex
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def test_a_reader_who_leaves_stops_the_reply(shelf: Shelf) -> None:
         sent.append(dict(message))
 
     scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b"", "root_path": ""}
-    asyncio.run(Starlette(routes=[Score(shelf, jobs).route])(scope, receive, send))
+    with ThreadPoolExecutor(1) as other:  # a browser's test may have left its loop in this thread
+        other.submit(asyncio.run, Starlette(routes=[Score(shelf, jobs).route])(scope, receive, send)).result()
     assert left.is_set()
     assert sent[0]["status"] == GONE
     assert next(iter(jobs._jobs.values())).stop.is_set()
@@ -164,12 +166,15 @@ def test_a_reader_who_leaves_stops_the_reply(shelf: Shelf) -> None:
 
 @pytest.fixture(scope="module")
 def address(names: list[str]) -> Iterator[str]:
-    import gradio as gr
+    from apps.studio import launch as launching
 
-    from apps.studio.launch import launch
-
-    yield launch(names, port=None, browser=False, recorded=[], block=False)
-    gr.close_all(verbose=False)
+    made: list[Any] = []
+    build = launching.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launching, "build", lambda *given: made.append(build(*given)) or made[-1])
+        found = launching.launch(names, port=None, browser=False, recorded=[], block=False)
+    yield found
+    made[0].close(verbose=False)  # this one alone: a browser's tests may have theirs in this process
 
 
 def test_the_readmes_curl_line(address: str, shelf: Shelf) -> None:

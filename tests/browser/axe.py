@@ -33,10 +33,12 @@ def violations(page: Page, include: str = "") -> list[str]:
     return list(page.evaluate(_RUN, [include, TAGS]))
 
 
-def in_both_colours(page: Page, include: str = "") -> list[str]:
+def in_both_colours(page: Page, include: str = "", light: bool = True) -> list[str]:
     """`violations` of a page in the dark, and what of its contrast, the one rule that colours decide, is wrong in the
-    light."""
+    ``light``."""
     found = violations(page, include)
+    if not light:
+        return found
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         becomes(page, True, page.evaluate, _THEMED, scheme == "dark")

@@ -8,9 +8,12 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.server.served import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "benchmarks"
@@ -117,20 +120,15 @@ def test_needle(here: Callable[..., str]) -> None:
     assert number(row["ratio"]) > 0
 
 
-def test_load(here: Callable[..., str], tiny_checkpoint: Callable[..., Path]) -> None:
+def test_load(here: Callable[..., str], tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     """A tab, /score and gr.api at a server of this process: no error, the same tokens, the counts of /metrics."""
-    import gradio as gr
-
-    from apps.server.settings import read_settings
-    from apps.studio.launch import launch
-
     models = [str(tiny_checkpoint(window=24)), str(tiny_checkpoint(seed=1))]
-    settings = read_settings("shared", {}, proxies=1, requests_per_minute=600, queue_length=1)
-    address = launch(models, port=None, browser=False, recorded=[], block=False, settings=settings)
-    try:
-        text = here("load.py", "--address", address, "--quick", "--clients", "3", "--minutes", "0.05")
-    finally:
-        gr.close_all(verbose=False)
+    with (
+        serving(models, tmp_path, proxies=1, requests_per_minute=600, queue_length=1) as served,
+        ThreadPoolExecutor(1) as other,  # a browser's test may have left its loop in this thread
+    ):
+        options = ("--address", served.address, "--quick", "--clients", "3", "--minutes", "0.05")
+        text = other.submit(here, "load.py", *options).result()
     met = {row["measured"]: row["met"] for row in table(text, "measured")}
     assert "no" not in met.values()
     assert met["replies with the tokens of the same request alone"] == "yes"

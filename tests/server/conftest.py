@@ -20,3 +20,13 @@ def models(tiny_checkpoint: Callable[..., Path]) -> list[str]:
 def served(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(models, tmp_path_factory.mktemp("uploads")) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def heard(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What fails inside the served app during a test is noted."""
+    if "served" not in request.fixturenames:
+        yield
+        return
+    with request.getfixturevalue("served").listening():
+        yield

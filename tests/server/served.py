@@ -38,6 +38,32 @@ class Served:
     mishaps: list[str] = field(default_factory=list)
     holder: Any = None
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note the traces that are printed or logged meanwhile, and only then: other tests of this process have faults
+        of their own."""
+
+        def note(trace: str) -> None:
+            """Gradio's own trouble with a value that no component takes ends in its own code: it was answered."""
+            if any(f"{Path.cwd()}/{ours}/" in trace for ours in ("apps/studio", "workbench")):
+                self.mishaps.append(trace)
+
+        def printed(error: Any, value: Any = None, *_: Any, **__: Any) -> None:
+            found = error if isinstance(error, BaseException) else value
+            note("".join(traceback.format_exception(found)))
+
+        heard = logging.Handler()
+        heard.emit = lambda record: note(logging.Formatter().format(record))  # type: ignore[method-assign]
+        heard.setLevel(logging.ERROR)
+        logging.getLogger("uvicorn.error").addHandler(heard)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(traceback, "print_exception", printed)
+                patch.setattr(traceback, "print_exc", lambda *_, **__: note(traceback.format_exc()))
+                yield
+        finally:
+            logging.getLogger("uvicorn.error").removeHandler(heard)
+
     def forget(self) -> None:
         """What the server does of itself when every tab's time is over, and Gradio's connections' with it."""
         sessions = self.studio.sessions
@@ -111,26 +137,13 @@ def serving(models: list[str], folder: Path, **settings: Any) -> Iterator[Served
     from apps.studio import launch as launching
 
     limits = Settings.model_validate({**SHARED, "requests_per_minute": None, "calls_per_minute": None, **settings})
-    mishaps: list[str] = []
-
-    def note(trace: str) -> None:
-        """Gradio's own trouble with a value that no component takes ends in its own code: it was answered."""
-        if any(f"{Path.cwd()}/{ours}/" in trace for ours in ("apps/studio", "workbench")):
-            mishaps.append(trace)
-
-    heard = logging.Handler()
-    heard.emit = lambda record: note(logging.Formatter().format(record))  # type: ignore[method-assign]
-    heard.setLevel(logging.ERROR)
     made: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        told = lambda error, *_, **__: note("".join(traceback.format_exception(error)))  # noqa: E731
-        patch.setattr(traceback, "print_exception", told)
-        patch.setattr(traceback, "print_exc", lambda *_, **__: note(traceback.format_exc()))
         build = launching.build
-        patch.setattr(launching, "build", lambda *given: made.append(build(*given)) or made[-1])
-        logging.getLogger("uvicorn.error").addHandler(heard)
-        address = launching.launch(models, port=None, browser=False, recorded=[], block=False, settings=limits)
+        with pytest.MonkeyPatch.context() as once:
+            once.setattr(launching, "build", lambda *given: made.append(build(*given)) or made[-1])
+            address = launching.launch(models, port=None, browser=False, recorded=[], block=False, settings=limits)
         page = made[0]
         functions = [
             (place, one.__name__)
@@ -140,7 +153,6 @@ def serving(models: list[str], folder: Path, **settings: Any) -> Iterator[Served
         events = [(number, str(one.api_name)) for number, one in page.fns.items()]
         with httpx.Client(base_url=address, timeout=PATIENCE) as client:
             try:
-                yield Served(address, page.studio, folder, functions, events, client, mishaps, page.state_holder)
+                yield Served(address, page.studio, folder, functions, events, client, holder=page.state_holder)
             finally:
-                logging.getLogger("uvicorn.error").removeHandler(heard)
                 page.close(verbose=False)
