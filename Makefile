@@ -2,7 +2,7 @@
 
 PYTHON  ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 VENV    ?= .venv
-WORKERS ?= 3
+WORKERS ?= 2
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 # Extra words for the two commands: make app ARGS="--port 7861", make test ARGS="-k tokens"
@@ -24,7 +24,7 @@ lab: $(READY)  ## install what is missing and open JupyterLab with the notebooks
 	$(BIN)/jupyter lab notebooks/01_first_look.ipynb --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
 
 # One pytest process group, so that its summary is the last line. Browser and kernel tests are grouped into one worker each
-# (conftest.py); one thread a worker. Three workers on two cores: a browser's tests wait more than they compute.
+# (conftest.py); one thread a worker, or two workers on two cores fight.
 test: lint  ## lint, then every test
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
