@@ -22,6 +22,10 @@ MOST_CHARACTERS = 200_000
 KEYED = "async (_, ...values) => [await window.workbench.tab.key(), ...values]"
 """Puts the tab's key in the place of an event's first input."""
 
+EVERY = {"trigger_mode": "multiple"}
+"""For events that the server itself answers while one of them is open. Gradio's page would drop such a click without a
+word, also in the moment between the last output, which the visitor sees, and the end of the event."""
+
 
 def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     """Lay out the page inside ``page`` and wire its events; ``new_tokens`` is the longest reply it starts with."""
@@ -73,7 +77,7 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     outputs = [chat, composer, sender, stopper, repeat]
     # No limit of Gradio's own: who has to wait is told so by `Admission`, in the tab that waits.
     model_work: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None, "show_progress": "hidden"}
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private", **EVERY}
     keyed = {"js": KEYED}
     asked = [
         event(send, [key, composer, *settings], outputs, api_name=name, api_visibility="private", **keyed, **model_work)
@@ -85,7 +89,8 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     ]
     own = [key, *settings]
     for name, event, function in (("again", repeat.click, events.again), ("order", chat.order, events.ordered)):
-        asked.append(event(function, own, outputs, api_name=name, api_visibility="private", **keyed, **model_work))
+        more = {**keyed, **model_work, **EVERY}
+        asked.append(event(function, own, outputs, api_name=name, api_visibility="private", **more))
     for i, event in enumerate(asked):
         event.then(events.idle, own, [*outputs[1:], settings[-1]], api_name=f"idle_{i}", **keyed, **quick)
     stopper.click(events.stop, key, None, api_name="stop", **keyed, **quick)
@@ -95,7 +100,8 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     had = [chat, switch, sender, stopper, *settings]
     chat.restore(events.restore, key, had, api_name="restore", **keyed, **quick)
     measured = MeasureEvents(studio.pairs, studio.admission)
-    measuring.measure(measured.measure, None, measuring, api_name="measure", api_visibility="private", **model_work)
+    again = {**model_work, **EVERY}
+    measuring.measure(measured.measure, None, measuring, api_name="measure", api_visibility="private", **again)
     measuring.halt(measured.halt, None, None, api_name="halt", **quick)
     page.unload(events.leave)
 
