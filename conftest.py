@@ -22,10 +22,16 @@ settings.load_profile("ci" if os.environ.get("CI") else "workbench")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give browser tests and notebooks a group each, so that ``--dist loadgroup`` keeps a group in one worker."""
+    """Give browser tests and notebooks a group each, so that ``--dist loadgroup`` keeps a group in one worker. In CI one
+    that fails beside a real browser or kernel is run once more: pytest's summary names it (RERUN), and it fails if it
+    fails again."""
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.kernel)
         for name in ("browser", "kernel"):
-            if item.get_closest_marker(name) and not item.get_closest_marker("xdist_group"):
+            if not item.get_closest_marker(name):
+                continue
+            if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(name))
+            if os.environ.get("CI"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
