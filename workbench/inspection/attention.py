@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Attention:
             name="attention",
         )
 
-    @property
+    @cached_property
     def map(self) -> xr.DataArray | None:
         """Pooled map (layer, head, query_block, key_block): the mean over a block's queries of their mass on a block's
         keys, so each row sums to 1. Coordinates are the blocks' first positions; attrs["block"] their tokens."""
@@ -65,14 +66,14 @@ class Attention:
             return None
         return self._blocked(self._arrays["map"], ("query_block", "key_block"), "attention_map")
 
-    @property
+    @cached_property
     def max_map(self) -> xr.DataArray | None:
         """The largest probability in each cell of `map`; None unless AttentionCapture(maximum=True)."""
         if "max_map" not in self._arrays:
             return None
         return self._blocked(self._arrays["max_map"], ("query_block", "key_block"), "attention_max_map")
 
-    @property
+    @cached_property
     def statistics(self) -> xr.Dataset | None:
         """Means over each query block, (layer, head, query_block): entropy (nats), distance (tokens back), and mass on
         the sink (first tokens), self, previous key, recent keys, induction target (the key after the last occurrence of
@@ -81,15 +82,20 @@ class Attention:
         key of the block got from all queries, on average over its keys."""
         if "received" not in self._arrays:
             return None
-        named = {name: self._blocked(self._arrays[name], ("query_block",), name) for name in STATISTICS}
-        blocks = np.arange(self._arrays["entropy"].shape[-1]) * self.block
+        deep, block = ("layer", "head"), {"block": self.block}
+        starts = np.arange(self._arrays["entropy"].shape[-1]) * self.block
+        named: dict[str, Any] = {name: ((*deep, "query_block"), self._arrays[name], block) for name in STATISTICS}
         for name in ("induction_share", "copying_share"):
-            named[name] = xr.DataArray(self._arrays[name], dims=("query_block",), coords={"query_block": blocks})
+            named[name] = ("query_block", self._arrays[name])
         received = self._arrays["received"]
-        sizes = np.minimum(blocks + self.block, received.shape[-1]) - blocks
-        means = np.add.reduceat(received, blocks, axis=-1) / sizes
-        named["received"] = self._blocked(means.astype(np.float32), ("key_block",), "received")
-        return xr.Dataset(named, attrs={"block": self.block, **self._facts["meaning"]})
+        sizes = np.minimum(starts + self.block, received.shape[-1]) - starts
+        means = np.add.reduceat(received, starts, axis=-1) / sizes
+        named["received"] = ((*deep, "key_block"), means.astype(np.float32), block)
+        coords: dict[str, Any] = {
+            "layer": self.layers, "head": self.heads, "kv_head": ("head", self.kv_heads), "query_block": starts,
+            "key_block": starts,
+        }  # fmt: skip
+        return xr.Dataset(named, coords=coords, attrs={**block, **self._facts["meaning"]})
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
