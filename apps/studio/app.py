@@ -10,6 +10,7 @@ import gradio as gr
 
 import workbench as wb
 from apps.server.settings import Settings
+from apps.server.spared import Page
 from apps.studio.chat_page import chat_page
 from apps.studio.compare_page import compare_page
 from apps.studio.context_page import context_page
@@ -34,7 +35,7 @@ def build(
     """The pages as Gradio Blocks; nothing is loaded yet. ``recorded`` are the exchanges it offers, the first of which
     it opens with, ``settings`` its limits; replies are computed on visits where there is a ``visiting``."""
     studio = Studio.of(models, recorded, settings, visiting)
-    with gr.Blocks(title="Mistral workbench", fill_width=True, analytics_enabled=False) as page:
+    with Page(title="Mistral workbench", fill_width=True, analytics_enabled=False) as page:
         _header()
         chat_page(page, studio, studio.settings.new_tokens)
         add_endpoints(studio.shelf, studio.admission)
