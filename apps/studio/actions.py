@@ -28,8 +28,10 @@ def act(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
     action = _ACTIONS.get(kind) if isinstance(kind, str) else None
     if action is None:
         raise WorkbenchError(f"the page asked for {str(kind)[:40]!r}", expected=", ".join(_ACTIONS))
+    if kind == "fits":  # changes nothing, and may wait for a model to be loaded
+        return action(studio, session, request) or {}
     with session.lock:
-        if session.busy and kind not in ("export", "fits"):
+        if session.busy and kind != "export":
             raise BusyError()
         return action(studio, session, request) or {}
 

@@ -81,6 +81,8 @@ class ChatEvents:
         """The buttons after an exchange, and the seed that another version would take. A step of its own: a click on
         Send before Gradio has closed the last one would be dropped without a word."""
         session = self._tab(key, request)
+        if session.busy:  # with another exchange: its own end frees them
+            return _skipped(5)
         label = seed_label((longest, temperature, top_p, top_k, penalty, seed), _used_seeds(session, Order("again")))
         return *buttons(busy=False), gr.update(label=label)
 
@@ -92,7 +94,8 @@ class ChatEvents:
         session = self._tab(key, request)
         session.stop()
         if session.rest.wait(STOP_SECONDS):
-            self.act({"key": key, "kind": "new"})
+            if error := self.act({"key": key, "kind": "new"}).get("error"):  # another exchange was quicker
+                gr.Info(error)
         else:
             gr.Info("The models are still reading. Try again when they have stopped.")
         return page_state(session, self.shelf)
@@ -101,12 +104,15 @@ class ChatEvents:
         """Updates of (chat, send, switch)."""
         session = self._tab(key, request)
         choices = self.studio.choices
-        if session.busy:
-            gr.Info("The models change when this reply has ended.")
-            return page_state(session, self.shelf), gr.skip(), gr.update(value=_choice(choices, session))
-        session.shown = list(choices[choice])
-        if session.selection and not any(session.columns[n].run == session.selection["run"] for n in session.shown):
-            self.studio.opening.select(session)
+        if choice not in choices:
+            raise gr.Error("There is no such choice of models. Reload the page.", print_exception=False)
+        with session.lock:  # no reply begins between the look at it and the change
+            if session.busy:
+                gr.Info("The models change when this reply has ended.")
+                return page_state(session, self.shelf), gr.skip(), gr.update(value=_choice(choices, session))
+            session.shown = list(choices[choice])
+            if session.selection and not any(session.columns[n].run == session.selection["run"] for n in session.shown):
+                self.studio.opening.select(session)
         return page_state(session, self.shelf), gr.update(value=ask_label(session.shown)), gr.skip()
 
     def restore(self, key: str, request: gr.Request) -> Update:

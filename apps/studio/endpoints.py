@@ -139,7 +139,8 @@ def _checked(messages: Any) -> list[Any]:
     return list(made)
 
 
-def _named(shelf: Shelf, asked: str) -> wb.Model:
+def _named(shelf: Shelf, asked: Any) -> wb.Model:
+    asked = "" if asked is None else str(asked)  # nothing checks what a client sends
     for name in shelf.names if asked else shelf.names[-1:]:
         if asked in ("", name, title(name), title(name).removeprefix("twin-")):
             return shelf.get(name)

@@ -28,7 +28,11 @@ class Entering:
         self._sampling, self._faults = sampling, faults
 
     def enter(self, event: Event) -> bool:
-        """Enter one event into its column; whether it was the worker's last."""
+        """Enter one event into its column, for others all at once; whether it was the worker's last."""
+        with self._session.lock:
+            return self._entered(event)
+
+    def _entered(self, event: Event) -> bool:
         column = self._session.columns[event.model]
         if event.kind == "read":
             column.strip = Strip.reading(live_name(column), event.value, column.strip)
@@ -45,13 +49,14 @@ class Entering:
 
     def broken(self, column: Column, broken: Broken) -> None:
         """A worker has failed: what it wrote stays, with the reason."""
-        try:
-            if broken.reply is not None:
-                column.talk = self._with(column, broken.text, broken.reply)
-                self._session.keep()
-        except WorkbenchError as error:  # too many versions, too many characters
-            broken = Broken(f"{broken.sentence} {error}")
-        fail(column, self._runs, broken.sentence + (" The reply so far is kept." if broken.reply else ""))
+        with self._session.lock:
+            try:
+                if broken.reply is not None:
+                    column.talk = self._with(column, broken.text, broken.reply)
+                    self._session.keep()
+            except WorkbenchError as error:  # too many versions, too many characters
+                broken = Broken(f"{broken.sentence} {error}")
+            fail(column, self._runs, broken.sentence + (" The reply so far is kept." if broken.reply else ""))
 
     def _done(self, column: Column, made: Made) -> None:
         before = column.talk

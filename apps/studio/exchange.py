@@ -49,8 +49,9 @@ def ask(
             _note(jobs, sentence)
             yield
         if stop.is_set() and not turn.running:
-            for job in jobs:
-                fail(job.column, runs, UNHEARD)
+            with session.lock:
+                for job in jobs:
+                    fail(job.column, runs, UNHEARD)
             yield
             return
         _note(jobs, "")
@@ -65,9 +66,10 @@ def ask(
     finally:
         stop.set()
         if exchange is None:
-            for job in jobs:
-                if job.column.live is not None:  # the listener went while it was in line
-                    fail(job.column, runs, UNHEARD)
+            with session.lock:
+                for job in jobs:
+                    if job.column.live is not None:  # the listener went while it was in line
+                        fail(job.column, runs, UNHEARD)
             if turn is not None:
                 turn.leave()
             session.release()
@@ -169,12 +171,13 @@ class Exchange:
 def _prepared(session: Session, runs: RunStore, order: Order) -> list[Job]:
     """The jobs of an order; what the page has of the earlier turns is not sent again."""
     goes_on = order.kind == "ask" and not session.recorded
-    before = {name: column.strip for name, column in session.columns.items()}
-    jobs = prepare(session, runs, order)
-    for job in jobs:
-        if goes_on and (earlier := before[job.column.model]) is not None:
-            job.column.strip = earlier.waiting(live_name(job.column))
-    return jobs
+    with session.lock:
+        before = {name: column.strip for name, column in session.columns.items()}
+        jobs = prepare(session, runs, order)
+        for job in jobs:
+            if goes_on and (earlier := before[job.column.model]) is not None:
+                job.column.strip = earlier.waiting(live_name(job.column))
+        return jobs
 
 
 def _note(jobs: list[Job], sentence: str) -> None:

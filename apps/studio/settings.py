@@ -54,9 +54,9 @@ def settings_inputs(new_tokens: int, most: int = MOST_NEW_TOKENS) -> list[Any]:
 
 def sampling_of(values: Sequence[Any], used: Collection[int] = ()) -> wb.Sampling:
     """The settings of the page. Another version takes the next seed that none of those ``used`` was, so that it can
-    differ; greedy decoding looks at no seed. SamplingError for what is no number."""
-    if not all(isinstance(value, int | float) for value in values):
-        raise SamplingError("A sampling setting is empty", expected="a number", remedy="Fill it in")
+    differ; greedy decoding looks at no seed. SamplingError for what is no finite number."""
+    if not all(_finite(value) for value in values):
+        raise SamplingError("A sampling setting is empty or not finite", expected="a number", remedy="Fill it in")
     longest, temperature, top_p, top_k, penalty, seed = values
     made = wb.Sampling(
         max_new_tokens=int(longest), temperature=float(temperature), top_p=float(top_p), top_k=int(top_k),
@@ -75,6 +75,11 @@ def next_seed(seed: int, used: Collection[int]) -> int:
 def seed_label(values: Sequence[Any], used: Collection[int]) -> str:
     """What stands over the seed: which one another version of the last reply would take."""
     seed, temperature = values[5], values[1]
-    if not used or not isinstance(seed, int | float) or not temperature:
+    if not used or not _finite(seed) or not temperature:
         return SEED
     return f"{SEED} (Regenerate takes {next_seed(int(seed), used)})"
+
+
+def _finite(value: Any) -> bool:
+    """Whether it is a number that both int and float take."""
+    return isinstance(value, int | float) and -1e300 < value < 1e300

@@ -20,6 +20,11 @@ def page_state(session: Session, shelf: Shelf) -> dict[str, Any]:
     meter. "made" is in microseconds of the server's clock: answers to two clicks may overtake each other; the page
     keeps the newer one.
     """
+    with session.lock:  # no half of what another thread enters
+        return _state(session, shelf)
+
+
+def _state(session: Session, shelf: Shelf) -> dict[str, Any]:
     made = time.time_ns() // 1000  # before anything is read: a state never claims to be newer than what it says
     threads = dict(session.threads)
     present = session.present()
