@@ -45,9 +45,13 @@ class Watched:
 
     def complained(self) -> list[str]:
         """Complaints without those of a document that was left (a reload, a closed tab) while Gradio's event stream was
-        open: its client then aborts the stream in its own close() and reports the lost connection; of the two, one may
-        no longer be heard."""
-        own = ("AbortError: signal is aborted", "Unexpected error Connection errored out.")
+        open: its client then aborts the stream in its own close() and reports the lost connection (of the two, one may no
+        longer be heard), and what came last is not applied to what was never drawn."""
+        own = (
+            "AbortError: signal is aborted",
+            "Unexpected error Connection errored out.",
+            "Unexpected client exception TypeError: Cannot read properties of undefined",
+        )
         left = self.closed or self.documents > 1
         return [said for said in self.complaints if not (left and said.strip().startswith(own))]
 
