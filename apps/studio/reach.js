@@ -1,13 +1,12 @@
 // Reach and RoPE: which keys a query sees, how far layers hand on, what rotary pairs tell apart; and the reach measured.
 
 import { make } from "./dom.js";
-import { whole } from "./data.js";
+import { thetaText, whole } from "./data.js";
 import { sheet, takeaway, heading, field } from "./sheet.js";
 import { runner } from "./job.js";
 import { curves } from "./curves.js";
 import { modelSelect } from "./modelchoice.js";
 
-const theta = (value) => value.toExponential(0).replace("e+", "e");
 const period = (value) => (value < 100 ? value.toFixed(1) : whole(Math.round(value)));
 
 function arithmetic(found) {
@@ -27,7 +26,7 @@ function arithmetic(found) {
 function rope(found) {
   const pairs = Math.max(...found.ropes.map((one) => one.pairs));
   const rows = Array.from({ length: pairs }, (_, pair) => ({ pair, ...Object.fromEntries(found.ropes.map((one, i) => [`r${i}`, one.wavelengths[pair] ? one.wavelengths[pair].wavelength : null])) }));
-  const name = (one) => `theta ${theta(one.theta)} (${one.names.join(", ")})`;
+  const name = (one) => `theta ${thetaText(one.theta)} (${one.names.join(", ")})`;
   const slow = (value) => make("span", { class: value > found.tokens ? "wb-slow" : "", text: value === null ? "–" : period(value) });
   return [
     heading("RoPE: wavelengths of the rotary pairs", takeaway("rope-wavelengths", found.ropes.flatMap((one) => one.wavelengths.map((row) => ({ theta: one.theta, ...row }))))),

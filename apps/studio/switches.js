@@ -1,13 +1,11 @@
 // The switches of a column: window, theta and cache policy of the next reply, folded away under one button.
 
 import { make, choice } from "./dom.js";
-import { whole } from "./data.js";
+import { thetaText, whole } from "./data.js";
 import { page, put } from "./wire.js";
 import { act } from "./tab.js";
 
 const CUSTOM = "custom";
-
-const powers = (theta) => (theta >= 1e4 && Math.log10(theta) % 1 === 0 ? `1e${Math.log10(theta)}` : whole(theta));
 
 /** A choice with a field of its own for other numbers; `choose(value)` gets "own", "none" or a text. */
 function row(title, options, value, custom, hint, choose) {
@@ -59,20 +57,20 @@ export function switches() {
   const set = (data) => {
     const { own, window, theta, model, cache } = data;
     const seen = JSON.stringify([own, window, theta, model, cache]);
-    put(words, [window ? `window ${whole(window)}` : window === null ? "no window" : "", theta ? `θ ${powers(theta)}` : "", cache ? `cache ${cache}` : ""].filter(Boolean).join(" · "));
+    put(words, [window ? `window ${whole(window)}` : window === null ? "no window" : "", theta ? `θ ${thetaText(theta)}` : "", cache ? `cache ${cache}` : ""].filter(Boolean).join(" · "));
     button.hidden = own.theta === undefined || own.theta === null; // before the model is loaded its own ones are not known
     if (seen === drawn || button.hidden) return;
     drawn = seen;
     const apply = (change) => act({ kind: "switch", model, window: asked(window, own.window), theta: theta === own.theta ? "own" : String(theta), cache: cache || "own", ...change });
     const windows = [["none", "none", "Every token reads all before it"]];
     if (own.window !== null) windows.unshift(["own", whole(own.window), "The model's own window, in tokens"]);
-    const thetas = [...new Set([own.theta, 1e4, 1e6])].sort((a, b) => a - b).map((value) => [value === own.theta ? "own" : String(value), powers(value), value === own.theta ? "The model's own RoPE theta" : "RoPE theta"]);
+    const thetas = [...new Set([own.theta, 1e4, 1e6])].sort((a, b) => a - b).map((value) => [value === own.theta ? "own" : String(value), thetaText(value), value === own.theta ? "The model's own RoPE theta" : "RoPE theta"]);
     const windowNow = asked(window, own.window);
     const thetaNow = theta === own.theta ? "own" : String(theta);
     const known = (options, now) => (options.some(([value]) => value === now) ? now : CUSTOM);
     panel.replaceChildren(
       row("window", windows, known(windows, windowNow === "own" && own.window === null ? "none" : windowNow), window === null ? "" : String(window), "tokens", (value) => apply({ window: value })),
-      row("theta", thetas, known(thetas, thetaNow), String(theta), "such as 5e4", (value) => apply({ theta: value })),
+      row("theta", thetas, known(thetas, thetaNow), thetaText(theta), "such as 5e4", (value) => apply({ theta: value })),
       cacheRow(cache, (value) => apply({ cache: value })));
   };
   return { button, panel, set };

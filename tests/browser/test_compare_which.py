@@ -35,7 +35,7 @@ def test_own_texts_are_measured_and_shown(address: str, models: list[str], watch
     a, b = (wb.load(name) for name in models)
     found = wb.factorial(a, b, measures=["loss"], texts=[text.strip() for text in TEXTS])
     becomes(page, found.sentences["loss", "past 24"], section.locator(".wb-finding").inner_text)
-    expect(section).to_contain_text("Both have theta 10000: theta is no factor here.")
+    expect(section).to_contain_text("Both have theta 1e4: theta is no factor here.")
     rows = section.get_by_role("region", name="Cells").get_by_role("row").all_inner_texts()[1:]
     means = found.paired("loss", "past 24").mean()
     assert [f"{mean:.3f}" for mean in means] == [row.split("\t")[2].strip() for row in rows]

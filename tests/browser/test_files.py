@@ -106,17 +106,18 @@ def test_a_switched_column_is_labelled(watched: Callable, address: str) -> None:
     field = column.get_by_label("theta, custom")
     field.fill("5e5")
     page.keyboard.press("Enter")
-    expect(badge).to_contain_text("theta 500000")
+    expect(badge).to_contain_text("theta 5e5")
+    expect(opener).to_contain_text("θ 5e5")
     said(page, "And now?", 2)
-    expect(footers(page).last).to_contain_text("no window, theta 500000")
+    expect(footers(page).last).to_contain_text("no window, theta 5e5")
     expect(footers(page).first).not_to_contain_text("no window")
-    expect(page.locator(".wb-models button").first).to_contain_text("no window, theta 500000")
+    expect(page.locator(".wb-models button").first).to_contain_text("no window, theta 5e5")
     reply = exported(page)["models"][0]["messages"][3]["versions"][0]["reply"]
-    assert reply["switched"] == "no window, theta 500000"
+    assert reply["switched"] == "no window, theta 5e5"
     field.fill("banana")
     page.keyboard.press("Enter")
     expect(page.locator(".wb-said")).to_contain_text("banana")
-    expect(badge).to_contain_text("theta 500000")
+    expect(badge).to_contain_text("theta 5e5")
     column.get_by_role("radiogroup", name="window").get_by_role("radio", name="24").click()
     expect(badge).not_to_contain_text("no window")
 

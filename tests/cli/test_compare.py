@@ -25,7 +25,7 @@ def test_changes_answers_texts_and_a_switched_self(tiny_checkpoint: Callable[...
     said = run(a, b, "--text", str(text), "--weights", "--csv", str(table), "--html", str(page))
     models = [wb.load(name) for name in (a, b)]
     found = wb.compare_texts(*models, [{"id": text.name, "text": text.read_text()}])
-    assert "rope theta: 10 000 against 1 000 000" in said and "sliding window: 16 tokens against none" in said
+    assert "rope theta: 1e4 against 1e6" in said and "sliding window: 16 tokens against none" in said
     assert wb.changes(*models).sentences[-1][:30] in said.replace("\n", " ")
     assert found.sentence in said and "[red" in said
     assert abs(pd.read_csv(table)["difference"][0] - found.table()["difference"].iloc[0]) < 1e-4
@@ -34,7 +34,7 @@ def test_changes_answers_texts_and_a_switched_self(tiny_checkpoint: Callable[...
     assert "the weights differ by their hash" in run(a, b) and "by their hash" not in said
     assert "by their hash" not in run(a, "--theta", "5000")
     said = run(a, "--theta", "5000", "--prompt", "Who?", "--max-new-tokens", "3", "--csv", str(table))
-    assert "rope theta: 10 000 against 5 000" in said and "KV cache, bytes" in said and "sliding window" not in said
+    assert "rope theta: 1e4 against 5000" in said and "KV cache, bytes" in said and "sliding window" not in said
     assert "layer at which the guess settles" in said and "attention reach" in said
     assert pd.read_csv(table)["reply"].sum() >= 3
     assert "Both are" in run(a, a, code=2)

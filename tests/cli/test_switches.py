@@ -22,7 +22,7 @@ def test_it_is_the_switched_model(tiny_checkpoint: Callable[..., Path], tmp_path
     folder = tiny_checkpoint(window=4)
     result = inspect(folder, "--window", "none", "--theta", "1e6", "--out", tmp_path / "x.inspection")
     assert result.exit_code == 0, result.output
-    assert "no sliding window, theta 1,000,000" in " ".join(result.output.split())
+    assert "no sliding window, theta 1e6" in " ".join(result.output.split())
     found = wb.open(tmp_path / "x.inspection")
     assert found.model["switches"] == {"window": None, "theta": 1e6}
     model = wb.load(str(folder)).switched(window=None, theta=1e6)

@@ -56,7 +56,7 @@ def test_each_planted_difference_is_named_alone(copied: Callable[..., wb.Model])
     template, tensor = copied("template", template=B), copied("tensor", template=A, tensor=ALTERED)
     same = "all 21 tensors are identical"
 
-    assert wb.changes(plain, theta).sentences == ("rope theta: 10 000 against 1 000 000", same)
+    assert wb.changes(plain, theta).sentences == ("rope theta: 1e4 against 1e6", same)
     at = next(i for i, (x, y) in enumerate(zip(A, B, strict=False)) if x != y)
     first, last = wb.changes(plain, template).sentences
     assert first.startswith(f"the chat templates differ at character {at}: ") and last == same

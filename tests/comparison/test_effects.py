@@ -74,11 +74,11 @@ def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
 
 def test_the_sentence_is_that_of_a_planted_truth() -> None:
     """Right only with both: each main effect is a half, and so is what they do together."""
-    factors = (Factor("window", "256", "none"), Factor("theta", "10000", "1e6"))
+    factors = (Factor("window", "256", "none"), Factor("theta", "1e4", "1e6"))
     outcomes = np.tile([0.0, 0.0, 0.0, 1.0], (8, 1)) + np.random.default_rng(1).normal(0, 0.01, (8, 4))
     said = conclusion("right", "share", "past 9", factors, outcomes.mean(0), effects(outcomes, ("window", "theta")))
     assert "counts most, but not alone" in said
-    assert "+1.0" in said.split("with theta 10000, ")[-1] or "+1.0" in said.split("with window 256, ")[-1]
+    assert "+1.0" in said.split("with theta 1e4, ")[-1] or "+1.0" in said.split("with window 256, ")[-1]
     outcomes = np.tile([0.0, 0.0, 1.0, 1.0], (8, 1)) + np.random.default_rng(1).normal(0, 0.01, (8, 4))
     said = conclusion("right", "share", "past 9", factors, outcomes.mean(0), effects(outcomes, ("window", "theta")))
     assert "window (256 → none) is responsible, +1.0" in said and "theta is not told from 0" in said

@@ -17,7 +17,7 @@ VERDICTS = {
     "v0.2 has about 7.2 billion parameters": ("true", "7,241,732,096"),
     "v0.2 has 7.3 billion parameters": ("rounded up", "7.24"),
     "v0.2 uses sliding-window attention": ("false", "null"),
-    "v0.2 has no sliding window and theta 1e6": ("true", "1e+06"),
+    "v0.2 has no sliding window and theta 1e6": ("true", "1e6"),
     "v0.2 has no sliding window, and has one": ("contradicts itself", "null"),
     "Grouped-query attention": ("true", "1024 x 4096"),
     "A byte-fallback BPE tokenizer of 32 000 pieces": ("true", "256 of them bytes"),
@@ -51,7 +51,7 @@ def test_a_loaded_config_is_looked_at_instead_of_the_pinned_one() -> None:
     findings = {claim.text: claim.check(Evidence({"v0.2": wrong})) for claim in CLAIMS}
     assert findings["v0.2 uses sliding-window attention"][0] == "true"
     assert findings["v0.2 has no sliding window and theta 1e6"] == (
-        "false", "sliding_window 64, theta 1e+06 in the loaded config of v0.2"
+        "false", "sliding_window 64, theta 1e6 in the loaded config of v0.2"
     )  # fmt: skip
 
 

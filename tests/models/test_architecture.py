@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 from transformers import MistralConfig
 
+import workbench
 from workbench.errors import CheckpointError
 from workbench.models import ABSENT, read_theta, read_window
-from workbench.models.architecture import DEFAULT_THETA, DEFAULT_WINDOW, theta_spelling
+from workbench.models.architecture import DEFAULT_THETA, DEFAULT_WINDOW, theta_spelling, theta_text
 
 
 def test_absent_null_and_a_number_are_three_things() -> None:
@@ -55,5 +61,27 @@ def test_impossible_thetas(theta: object) -> None:
 
 
 def test_two_thetas_that_disagree() -> None:
-    with pytest.raises(CheckpointError, match="two thetas: 10000 in rope_theta, 1e\\+06 in rope_parameters"):
+    with pytest.raises(CheckpointError, match="two thetas: 1e4 in rope_theta, 1e6 in rope_parameters"):
         read_theta({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e6}})
+
+
+WRITTEN = {
+    1e4: "1e4", 1e6: "1e6", 5e5: "5e5", 1.5e6: "1.5e6", 15625.0: "1.5625e4", 5000.0: "5000", 156.25: "156.25", 1.0: "1",
+    0.5: "0.5", 1e-5: "1e-5", 1234567.0: "1.234567e6", 1e30: "1e30", 9999.5: "9999.5", 0.001: "0.001",
+}  # fmt: skip
+
+
+def test_a_theta_is_written_one_way_and_read_back() -> None:
+    assert {theta: theta_text(theta) for theta in WRITTEN} == WRITTEN
+    assert [float(said) for said in WRITTEN.values()] == list(WRITTEN)
+    assert (theta_text(10_000), theta_text(ABSENT)) == ("1e4", "absent")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not here; a browser test reads one theta")
+def test_the_page_writes_a_theta_as_the_library_does() -> None:
+    views = Path(workbench.__file__).parent / "views" / "data.js"
+    script = views.read_text(encoding="utf-8") + f"\nconsole.log(JSON.stringify({list(WRITTEN)}.map(thetaText)));"
+    said = subprocess.run(
+        ["node", "--input-type=module", "-"], input=script, capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(said) == list(WRITTEN.values())

@@ -17,6 +17,7 @@ from workbench.errors import CaptureError
 from workbench.generation.decoding import Step
 from workbench.inspection.heads import KINDS
 from workbench.inspection.inspection import Inspection
+from workbench.models.architecture import theta_text
 
 TOKENS = 40  # rows of the token table before its middle is left out
 READ = 3  # keys named a layer
@@ -133,7 +134,7 @@ def model_line(found: Inspection) -> Text:
     window = "no sliding window" if model["window"] is None else f"window {model['window']}"
     return Text(
         f"{model['name']}: {model['layers']} layers, {model['heads']} heads on {model['kv_heads']} key-value heads, "
-        f"{window}, theta {model['theta']:,.0f}, {model['dtype']} on {model['device']}. "
+        f"{window}, theta {theta_text(model['theta'])}, {model['dtype']} on {model['device']}. "
         f"{found.prompt_length} tokens in the prompt{f', {new} new' if new else ''}.",
         style="dim",
     )

@@ -69,7 +69,7 @@ def _crossed(
 
 def _apart(name: str, found: dict[str, Interval], factors: tuple[Factor, ...]) -> str:
     """What an interaction of two factors means: the effect of the larger at each level of the other, which is its main
-    effect less and plus the interaction. " (window +0.036 with theta 10000, +0.964 with theta 1e6)"."""
+    effect less and plus the interaction. " (window +0.036 with theta 1e4, +0.964 with theta 1e6)"."""
     pair = sorted(name.split(TIMES), key=lambda one: -abs(found[one].estimate))
     if len(pair) != 2:
         return ""

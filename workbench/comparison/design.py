@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from workbench.comparison.effects import corners
 from workbench.errors import ComparisonError
+from workbench.models.architecture import theta_text
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -65,7 +66,7 @@ def design(a: Model, b: Model) -> Design:
     every = [
         (Factor("weights", *names), not same_weights(a, b)),
         (Factor("window", _tokens(a.window), _tokens(b.window)), a.window != b.window),
-        (Factor("theta", _number(a.theta), _number(b.theta)), a.theta != b.theta),
+        (Factor("theta", theta_text(a.theta), theta_text(b.theta)), a.theta != b.theta),
     ]
     factors = tuple(factor for factor, differs in every if differs)
     if not factors:
@@ -120,7 +121,3 @@ def _names(a: Model, b: Model) -> tuple[str, str]:
 
 def _tokens(window: int | None) -> str:
     return "none" if window is None else str(window)
-
-
-def _number(theta: Any) -> str:
-    return f"{theta:g}".replace("e+0", "e").replace("e+", "e")

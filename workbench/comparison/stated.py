@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.chat.stated_template import stated_template
 from workbench.errors import WorkbenchError
-from workbench.models.architecture import ABSENT, read_theta, read_window
+from workbench.models.architecture import ABSENT, read_theta, read_window, theta_text
 from workbench.models.checkpoint import read_json_object
 from workbench.models.hub import folder_of
 
@@ -43,7 +43,7 @@ def stated_changes(a: Model, b: Model) -> list[Change]:
 
 def _switches(a: Model, b: Model) -> Iterator[Change]:
     if a.theta != b.theta:
-        yield _change("switch", "rope theta", number(a.theta), number(b.theta))
+        yield _change("switch", "rope theta", theta_text(a.theta), theta_text(b.theta))
     if a.window != b.window:
         yield _change("switch", "sliding window", *(_window(model.window) for model in (a, b)))
 
@@ -56,10 +56,13 @@ def _files(a: Model, b: Model) -> Iterator[Change]:
     one, other = (_fields(raw or {}) for raw in configs)
     yield from _fieldwise("config", one, other, "")
     # Window and theta are told as switches; here only where the files say otherwise than what is loaded tells.
-    for name, reader, loaded in (("sliding_window", read_window, "window"), ("rope theta", read_theta, "theta")):
-        said = [reader(raw or {}) for raw in configs]
-        if said[0] != said[1] and (ABSENT in said or getattr(a, loaded) == getattr(b, loaded)):
-            yield _change("config", name, _said(said[0]), _said(said[1]), f"{name} as config.json states it")
+    windows = [_said(read_window(raw or {})) for raw in configs]
+    thetas = [theta_text(read_theta(raw or {})) for raw in configs]
+    for name, said, same in (
+        ("sliding_window", windows, a.window == b.window), ("rope theta", thetas, a.theta == b.theta),
+    ):  # fmt: skip
+        if said[0] != said[1] and (ABSENT in said or same):
+            yield _change("config", name, said[0], said[1], f"{name} as config.json states it")
     settings = [_read(folder, "generation_config.json") for folder in folders]
     if (settings[0] is None) != (settings[1] is None) and None not in folders:
         yield _change("generation", "generation_config.json", *("absent" if s is None else "there" for s in settings))

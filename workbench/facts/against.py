@@ -12,7 +12,7 @@ import pandas as pd
 
 from workbench.chat.stated_template import stated_template
 from workbench.errors import OfflineError
-from workbench.models.architecture import read_theta, read_window
+from workbench.models.architecture import ABSENT, read_theta, read_window, theta_text
 from workbench.models.checkpoint import open_checkpoint, read_json_object
 from workbench.models.hub import folder_of
 from workbench.models.registry import resolve
@@ -63,7 +63,8 @@ def read_other(name: str | Path) -> Other:
     except OfflineError:
         if not spec.checked:
             raise
-        return Other(spec.name, {"sliding_window": _said(spec.window), "rope theta": _said(spec.theta)}, None)
+        known = {"sliding_window": _said(spec.window), "rope theta": theta_text(spec.theta or ABSENT)}
+        return Other(spec.name, known, None)
     checkpoint = open_checkpoint(folder)
     tensors = read_register(folder) or {one.name: one.sha256 for one in read_tensors(checkpoint.files)}
     return Other(spec.name, fields_of(folder), tensors)
@@ -75,7 +76,7 @@ def fields_of(folder: Path) -> dict[str, str]:
     raw = read_json_object(folder / "config.json")
     found = {name: _said(value) for name, value in _flat(raw) if name.partition(".")[0] not in _IDLE}
     found["dtype"] = _said(raw.get("dtype", raw.get("torch_dtype", "absent")))
-    found["sliding_window"], found["rope theta"] = _said(read_window(raw)), _said(read_theta(raw))
+    found["sliding_window"], found["rope theta"] = _said(read_window(raw)), theta_text(read_theta(raw))
     settings = folder / "generation_config.json"
     if settings.is_file():
         given = read_json_object(settings)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
+from workbench.models.architecture import theta_text
 from workbench.models.registry import SPECS
 from workbench.models.shape import ModelShape
 from workbench.models.tokenizer import Tokenizer, v1_tokenizer
@@ -95,7 +96,7 @@ def _window(evidence: Evidence) -> tuple[str, str]:
 def _no_window(evidence: Evidence) -> tuple[str, str]:
     window, theta, _, source = evidence.config("v0.2")
     right = window is None and theta == 1e6
-    return ("true" if right else "false"), f"sliding_window {_null(window)}, theta {theta:g} in {source}"
+    return ("true" if right else "false"), f"sliding_window {_null(window)}, theta {theta_text(theta)} in {source}"
 
 
 def _both_windows(evidence: Evidence) -> tuple[str, str]:

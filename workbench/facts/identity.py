@@ -15,7 +15,7 @@ from workbench.facts.against import Contrast, Other, contrast, fields_of, read_o
 from workbench.facts.card import Fact, IdentityCard
 from workbench.facts.probes import Probe
 from workbench.facts.tensors import TensorReport, check_tensors
-from workbench.models.architecture import ABSENT, DEFAULT_THETA, DEFAULT_WINDOW
+from workbench.models.architecture import ABSENT, DEFAULT_THETA, DEFAULT_WINDOW, theta_text
 from workbench.models.checkpoint import FULL_HASH_BYTES, Checkpoint, open_checkpoint, read_json_object
 from workbench.models.hub import folder_of
 from workbench.models.registry import resolve
@@ -82,7 +82,7 @@ def _switches(model: Model, probes: dict[str, Probe]) -> list[Fact]:
         agrees = stated == value  # what is absent agrees with nothing: a default is in force that no file states
         if probe is not None and probe.agrees is not None:
             agrees = agrees and probe.agrees
-        said = f"absent, not null; transformers puts {default:g}" if stated == ABSENT else _stated(stated)
+        said = f"absent, not null; transformers puts {_said(default)}" if stated == ABSENT else _stated(stated)
         rows.append(Fact(name, said, _said(value), "" if probe is None else str(probe), agrees))
     stated = model.stated.get("max_position_embeddings", ABSENT)
     agreed = None if stated == ABSENT else stated == model.context
@@ -90,8 +90,8 @@ def _switches(model: Model, probes: dict[str, Probe]) -> list[Fact]:
     rows.append(Fact("context", _stated(stated), f"{model.context}{trained}", "", agreed))
     known = resolve(model.spec.name) if model.spec.kind != "folder" else None
     if known is not None and known.checked and known.theta is not None:
-        published = f"window {_said(known.window)}, theta {known.theta:g}"
-        now = f"window {_said(model.window)}, theta {model.theta:g}"
+        published = f"window {_said(known.window)}, theta {theta_text(known.theta)}"
+        now = f"window {_said(model.window)}, theta {theta_text(model.theta)}"
         rows.append(Fact("as published", published, now, "", published == now))
     return rows
 
@@ -222,4 +222,4 @@ def _stated(value: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else theta_text(value) if isinstance(value, float) else str(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from workbench.errors import CheckpointError, SwitchError
@@ -52,12 +53,22 @@ def read_theta(config: Any) -> float | Literal["absent"]:
         return ABSENT
     if len(set(found.values())) > 1:
         raise CheckpointError(
-            f"config.json states two thetas: {found['rope_theta']:g} in rope_theta, "
-            f"{found['rope_parameters']:g} in rope_parameters",
+            f"config.json states two thetas: {theta_text(found['rope_theta'])} in rope_theta, "
+            f"{theta_text(found['rope_parameters'])} in rope_parameters",
             expected="one theta",
             remedy="Remove the wrong one from config.json.",
         )
     return next(iter(found.values()))
+
+
+def theta_text(theta: float | Literal["absent"]) -> str:
+    """A theta as it is written everywhere: from 10 000 on and below 0.001 with a power of ten, and every digit kept.
+    "1e4", "5e5", "1.25e5", "5000", "156.25"; ``float`` reads it back, so two thetas never look the same. "absent"
+    stays. `thetaText` in views/data.js writes the same."""
+    if theta == ABSENT:
+        return ABSENT
+    exact = Decimal(repr(float(theta))).normalize()
+    return f"{exact:e}".replace("e+", "e") if not 1e-3 <= theta < 1e4 else f"{exact:f}"
 
 
 def theta_spelling(config: Mapping[str, Any]) -> Literal["rope_parameters", "rope_theta", "both", "absent"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from workbench.models.architecture import read_theta, read_window
+from workbench.models.architecture import read_theta, read_window, theta_text
 from workbench.models.registry import ModelSpec
 from workbench.models.tokenizer import Tokenizer
 
@@ -40,9 +40,10 @@ class LoadedModel:
 
     def __repr__(self) -> str:
         window = "full attention" if self.window is None else f"window {self.window}"
-        size = f"{self.layers} layers, {self.heads} heads ({self.kv_heads} key-value), {window}, theta {self.theta:g}"
+        switches = f"{window}, theta {theta_text(self.theta)}"
+        size = f"{self.layers} layers, {self.heads} heads ({self.kv_heads} key-value)"
         precision = self.quantization or str(self.dtype).removeprefix("torch.")
-        return f"LoadedModel({self.name}: {size}, {precision} on {self.device})"
+        return f"LoadedModel({self.name}: {size}, {switches}, {precision} on {self.device})"
 
     @property
     def layers(self) -> int:

@@ -17,7 +17,7 @@ from transformers import BitsAndBytesConfig, MistralForCausalLM
 
 from workbench.errors import CheckpointError, DeviceError
 from workbench.models import hub
-from workbench.models.architecture import ABSENT, DEFAULT_THETA, DEFAULT_WINDOW, read_theta, read_window
+from workbench.models.architecture import ABSENT, DEFAULT_THETA, DEFAULT_WINDOW, read_theta, read_window, theta_text
 from workbench.models.bars import no_bars
 from workbench.models.checkpoint import Checkpoint, first_line, open_checkpoint
 from workbench.models.loaded import LoadedModel
@@ -169,7 +169,7 @@ def _noted(spec: ModelSpec, checkpoint: Checkpoint) -> ModelSpec:
         )
     if checkpoint.stated["theta"] == ABSENT:
         notes.append(
-            f"config.json does not state rope_theta: transformers' default of {DEFAULT_THETA:g} is in force. "
+            f"config.json does not state rope_theta: transformers' default of {theta_text(DEFAULT_THETA)} is in force. "
             "Write rope_theta into it to say what is meant."
         )
     for note in notes[bool(spec.note) :]:
@@ -253,4 +253,4 @@ def _input_device(module: MistralForCausalLM) -> torch.device:
 def _shown(value: Any) -> str:
     if value is None:
         return "null"
-    return "nothing" if value == ABSENT else f"{value:g}" if isinstance(value, float) else str(value)
+    return "nothing" if value == ABSENT else theta_text(value) if isinstance(value, float) else str(value)

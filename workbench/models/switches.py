@@ -24,7 +24,7 @@ from transformers import MistralConfig, MistralForCausalLM
 from transformers.models.mistral.modeling_mistral import MistralAttention, MistralRotaryEmbedding
 
 from workbench.errors import SwitchError
-from workbench.models.architecture import check_theta, check_window, read_theta, read_window
+from workbench.models.architecture import check_theta, check_window, read_theta, read_window, theta_text
 from workbench.models.loaded import LoadedModel
 from workbench.models.placement import turn
 
@@ -90,7 +90,7 @@ def describe(switches: dict[str, Any]) -> str:
     if "window" in switches:
         words.append("no window" if switches["window"] is None else f"window {switches['window']}")
     if "theta" in switches:
-        words.append(f"theta {switches['theta']:g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-"))
+        words.append(f"theta {theta_text(switches['theta'])}")
     if heads := switches.get("silent"):
         named = ", ".join(f"{layer}.{head}" for layer, head in heads[:_NAMED])
         digest = hashlib.sha256(repr([tuple(head) for head in heads]).encode()).hexdigest()[:4]

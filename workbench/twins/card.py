@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from workbench.models.architecture import theta_text
+
 from .language import HELD_OUT_SHARE
 from .shape import CONSTANT, PRIOR_AMPLITUDE, PRIOR_FREQUENCIES, TRAINED
 
@@ -107,7 +109,8 @@ def card(version: str, found: dict[str, Any], extra: dict[str, Any] | None = Non
         f"* **Shape**: {model['parameters']:,} parameters; {model['layers']} layers, {model['heads']} query heads on "
         f"{model['kv_heads']} key-value heads of size {model['head_dim']}, hidden {model['hidden']}, intermediate "
         f"{model['intermediate']}, tied embedding of 32 000 rows (the v1 tokenizer).",
-        f"* **Switches**: sliding window {window}, theta {model['theta']:g}; trained to {TRAINED[version]} tokens.",
+        f"* **Switches**: sliding window {window}, theta {theta_text(model['theta'])}; trained to "
+        f"{TRAINED[version]} tokens.",
     ]
     if training:
         chain = (

@@ -82,6 +82,11 @@ export function rank(value) {
   return value > 0 ? `#${whole(value)}` : "–";
 }
 
+/** A RoPE theta as `theta_text` in models/architecture.py writes it: "1e4", "5e5", "5000". */
+export function thetaText(theta) {
+  return theta >= 1e-3 && theta < 1e4 ? String(theta) : theta.toExponential().replace("e+", "e");
+}
+
 /** A model's name for captions: of a folder or hub id the last part. */
 export function modelName(name) {
   return String(name).replace(/\/+$/, "").split("/").pop();
