@@ -13,8 +13,9 @@ from starlette.middleware import Middleware
 
 import workbench as wb
 from apps.server.door import Door
-from apps.server.memory import forget_pages, give_back
+from apps.server.memory import forget_pages, give_back, settle
 from apps.server.settings import Settings
+from apps.server.spared import spare
 from apps.server.unread import bound
 from apps.studio.app import THREADS, TWINS, build
 from apps.studio.recorded import Recorded, exchanges
@@ -62,8 +63,9 @@ def launch(
         head=f"<style>{page_css()}</style>",  # not css=: Gradio would put its own container in front of every rule
     )  # fmt: skip
     bound(page._queue, known.sessions_per_client)
+    spare(page._queue)
     print(f"The workbench is open at {shared or address}", flush=True)
-    threading.Thread(target=studio.shelf.warm, daemon=True).start()
+    threading.Thread(target=_warm, args=(studio, block), daemon=True).start()
     if known.forget_seconds is not None:
         threading.Thread(target=_sweeping, args=(studio, page.state_holder, threading.Event()), daemon=True).start()
     if block:
@@ -71,6 +73,12 @@ def launch(
         page.block_thread()
         settled(studio)
     return str(address)
+
+
+def _warm(studio: Studio, alone: bool) -> None:
+    studio.shelf.warm()
+    if alone:  # elsewhere, what is there now is not ours alone
+        settle()
 
 
 def _sweeping(studio: Studio, holder: Any, over: threading.Event) -> None:

@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 from gradio.state_holder import StateHolder
 
-from apps.server.memory import forget_pages, give_back
+from apps.server.memory import forget_pages, give_back, settle
 
 
 @pytest.fixture
@@ -48,3 +48,15 @@ def test_memory_is_given_back_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen() is None
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # a system without it
     give_back()
+
+
+def test_what_stays_for_good_is_not_looked_through_again() -> None:
+    import gc
+
+    before = len(gc.get_objects())
+    try:
+        settle()
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < before / 10
+    finally:
+        gc.unfreeze()
