@@ -11,6 +11,7 @@ from contextvars import copy_context
 
 import workbench as wb
 from apps.server.admission import PATIENCE, Admission, Turn, Visitor
+from apps.server.behind import behind
 from apps.server.faults import HUNG
 from apps.studio.entering import UNHEARD, Entering, fail, live_name
 from apps.studio.orders import Job, Order, prepare
@@ -105,7 +106,7 @@ class Exchange:
         for jobs, worker in works:
             request = copy_context()  # a GPU is lent to whoever asks
             try:
-                threading.Thread(target=request.run, args=(worker.work, *given), daemon=True).start()
+                threading.Thread(target=request.run, args=(behind, worker.work, *given), daemon=True).start()
             except (RuntimeError, MemoryError) as error:  # no more threads
                 told = Broken(self._admission.faults.told(error))
                 for job in jobs:

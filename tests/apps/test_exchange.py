@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import threading
 import time
 from typing import Any
 
@@ -10,13 +13,14 @@ import pytest
 import torch
 
 import workbench as wb
+from apps.server.behind import NICE
 from apps.studio.exchange import TICK, ask
 from apps.studio.orders import Order
 from apps.studio.runs import RunStore
 from apps.studio.session import Session
 from apps.studio.shelf import Shelf
 from apps.studio.state import page_state
-from apps.studio.writing import capture_for
+from apps.studio.writing import Writer, capture_for
 
 SHORT = wb.Sampling(max_new_tokens=8)
 LONG = wb.Sampling(max_new_tokens=1500)
@@ -67,6 +71,25 @@ def test_updates_are_coalesced(session: Session, shelf: Shelf, runs: RunStore) -
     ticks = sum(1 for _ in ask(session, shelf, runs, Order("ask", "Hello"), wb.Sampling(max_new_tokens=60)))
     seconds = time.monotonic() - began
     assert 1 <= ticks <= seconds / TICK + 2, f"{ticks} updates in {seconds:.2f} s"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_models_write_behind_what_answers_clicks(
+    session: Session, shelf: Shelf, runs: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work(writer: Writer, *given: Any) -> None:
+        found.append(own())
+        write(writer, *given)
+
+    before, found, write = own(), [], Writer.work
+    monkeypatch.setattr(Writer, "work", work)
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
+        pass
+    assert found == [max(NICE, before)] * 2
+    assert own() == before, "who asks is not behind anybody"
 
 
 def test_stop_keeps_the_partial_reply_inspectable(session: Session, shelf: Shelf, runs: RunStore) -> None:
