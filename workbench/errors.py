@@ -26,7 +26,7 @@ class WorkbenchError(Exception):
 
 
 class UnknownModelError(WorkbenchError, ValueError):
-    """The name is no registered model, no folder and no hub id."""
+    """The name is no registered model, no folder and no hub id, or what was given is no model."""
 
 
 class CheckpointError(WorkbenchError, ValueError):

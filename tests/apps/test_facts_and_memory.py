@@ -61,7 +61,7 @@ def test_a_probe_is_that_of_the_library(studio: Studio, names: list[str]) -> Non
     expected = probe_theta(wb.load(names[0]), [text.strip() for text in texts])
     theta, window = found["probes"]
     assert [row["loss"] for row in theta["rows"]] == pytest.approx(expected.mean.tolist(), abs=1e-6)
-    assert (theta["switch"], theta["stated"], window["switch"]) == ("theta", "10000", "window")
+    assert (theta["switch"], theta["stated"], window["switch"]) == ("theta", "1e4", "window")
     assert fact(found["card"], "theta")["probed"] == theta["said"]
 
 

@@ -32,7 +32,7 @@ def test_facts_claims_and_memory(watched: Callable, address: str, models: list[s
     facts.get_by_label("Texts to read").fill(f"{hostile}\n---\nAnother one. And more of it.")
     facts.get_by_role("button", name="Probe theta and window").click()
     expect(facts.locator(".wb-curve")).to_have_count(2)
-    expect(facts.get_by_role("row", name="theta")).to_contain_text("probed theta 10000: loss")
+    expect(facts.get_by_role("row", name="theta")).to_contain_text("probed theta 1e4: loss")
 
     facts.get_by_label("Compared with").select_option(models[1])
     facts.get_by_role("button", name="Check every tensor").click()

@@ -24,7 +24,7 @@ def test_the_card_of_a_twin(tmp_path: Path) -> None:
     said = run("twin-v0.1", "--probe-text", str(text), "--csv", str(file))
     assert "twin-v0.1" in said and "256" in said and "DIFFER" not in said
     frame = pd.read_csv(file, index_col="fact")
-    assert frame.loc["theta", "probed"].startswith("theta 10000: loss")
+    assert frame.loc["theta", "probed"].startswith("theta 1e4: loss")
 
 
 def test_claims_need_no_weights(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from workbench.chat.shipped import shipped_texts as shipped_texts
 from workbench.errors import ContextLengthError, PromptError
 from workbench.generation.prefill import forward_rows, new_cache
 from workbench.inspection.provenance import provenance
-from workbench.models.registry import assets_folder
+from workbench.models.given import models_given
 from workbench.results import Result
 from workbench.statistics import resampled
 
@@ -127,6 +127,7 @@ class LossStudy:
         length beyond the context of a model."""
         if not models or not texts:
             raise PromptError("There is nothing to read", expected="at least one model and one text")
+        models_given(*models)
         if len({model.name for model in models}) < len(models):
             raise PromptError("Two models have one name", expected="each model once")
         context = min(model.context for model in models)
@@ -200,12 +201,6 @@ def loss(
     """A `LossStudy`: iterate it to read, then its ``found``."""
     every = list(models) if isinstance(models, Sequence) else [models]
     return LossStudy(every, [texts] if isinstance(texts, str) else list(texts), length, stop)
-
-
-def shipped_texts() -> list[Any]:
-    """The held-out chats of the twins' language that come with the workbench, as messages."""
-    lines = (assets_folder() / "prompts" / "factorial-texts.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["messages"] for line in lines]
 
 
 def default_edges(tokens: int) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ is compared with that of the stated value, text by text.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from workbench.capture.request import Capture, LensCapture
+from workbench.chat.shipped import shipped_texts
 from workbench.errors import PromptError
-from workbench.models.registry import assets_folder
+from workbench.models.architecture import theta_text
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -154,10 +154,7 @@ def window_steps(
 def probe_texts() -> list[list[dict[str, str]]]:
     """Conversations to probe with when no texts are at hand: those that come with the workbench, in the plain English
     that the twins know, held out from their training. PromptError where they were not installed."""
-    path = assets_folder() / "prompts" / "factorial-texts.jsonl"
-    if not path.is_file():
-        raise PromptError(f"{path} is not here", remedy="Give texts of your own")
-    return [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return shipped_texts()
 
 
 def _finished(steps: Steps, progress: Callable[[int, int], None] | None) -> Probe:
@@ -195,4 +192,4 @@ def _width(window: int | None) -> float:
 
 
 def _written(value: Any) -> str:
-    return "none" if value is None else f"{value:g}".replace("e+0", "e")
+    return "none" if value is None else theta_text(value) if isinstance(value, float) else str(value)

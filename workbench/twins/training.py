@@ -148,7 +148,7 @@ class Run:
                 self.accelerator.load_state(str(kept))
                 log = self.folder / "log.jsonl"
                 if log.exists() and self.accelerator.is_main_process:
-                    lines = [text for text in log.read_text().splitlines() if text.endswith("}")]
+                    lines = [text for text in log.read_text().split("\n") if text.endswith("}")]
                     lines = [text for text in lines if json.loads(text)["step"] <= self.progress.total_steps]
                     log.write_text("".join(f"{text}\n" for text in lines))
                 return True
