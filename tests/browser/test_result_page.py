@@ -66,3 +66,9 @@ def test_a_grid_and_a_chart_from_disk(watched: Callable, grid: wb.Grid, tmp_path
             break
         page.wait_for_timeout(100)
     assert fits
+    # A browser that cannot decompress says so, in words, and draws nothing.
+    page.add_init_script("delete window.DecompressionStream")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("This browser cannot unpack the data of this page")
+    expect(page.get_by_role("alert")).to_contain_text("Firefox 113")
+    assert page.locator("h1").count() == 0

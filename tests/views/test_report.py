@@ -20,7 +20,7 @@ from workbench.views.arrays import unpack_array
 def test_report_holds_its_data_and_no_markup_of_the_prompt(windowed: wb.Inspection, tmp_path: Path) -> None:
     path = windowed.to_html(tmp_path / "new" / "r.html")
     page = path.read_text(encoding="utf-8")
-    assert page.lower().count("</script>") == 3, "theme, data and script close; nothing of the prompt does"
+    assert page.lower().count("</script>") == 4, "theme, data, the browser's check and the script; none of the prompt"
     assert "<b>bold</b>" not in page
     run = data_of(page)["runs"][0]
     assert "</script><b>bold</b>" in run["text"]
