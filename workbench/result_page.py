@@ -29,23 +29,36 @@ LONGEST = 400
 """Characters of an answer in a page."""
 
 
-def write_page(result: Result, path: str | Path, title: str | None = None, beside: Sequence[Result] = ()) -> Path:
+Captioned = Sequence[tuple[str, Any]]
+
+
+def write_page(
+    result: Result, path: str | Path, title: str | None = None, beside: Sequence[Result] = (),
+    figures: Captioned | None = None, tables: Captioned | None = None,
+) -> Path:  # fmt: skip
     """Write the page and return its path; the file appears whole or not at all. Figures and tables of the results
-    ``beside`` follow, under their sentences. Answers, names and pieces are data in it, never markup."""
-    return write_text(path, render(result, title, beside))
+    ``beside`` follow, under their sentences. ``figures`` and ``tables``, (caption, plotly figure or table) each, stand
+    instead of the result's own. Answers, names and pieces are data in it, never markup."""
+    return write_text(path, render(result, title, beside, figures, tables))
 
 
-def render(result: Result, title: str | None = None, beside: Sequence[Result] = ()) -> str:
+def render(
+    result: Result, title: str | None = None, beside: Sequence[Result] = (), figures: Captioned | None = None,
+    tables: Captioned | None = None,
+) -> str:  # fmt: skip
     """The page as text."""
     name = title or " of ".join(part for part in (type(result).__name__, _about(result)) if part)
     provenance = getattr(result, "provenance", {})
     grids = _grids(result) if isinstance(result, Grid) else []
-    drawn = [*result.figures(), *((one.telling(), figure) for one in beside for _, figure in one.figures())]
+    own = result.figures() if figures is None else figures
+    shown = _tables(result) if tables is None else tables
+    drawn = [*own, *((one.telling(), figure) for one in beside for _, figure in one.figures())]
     data = {
         "title": name, "line": repr(result), "sentence": _fresh(result), "grids": grids,
         "charts": [] if grids else [{"caption": caption, "payload": charts.pack(figure)}
                                     for caption, figure in drawn],
-        "tables": [_table(caption, table) for one in (result, *beside) for caption, table in _tables(one)],
+        "tables": [_table(caption, table)
+                   for caption, table in [*shown, *(pair for one in beside for pair in _tables(one))]],
         "provenance": json.dumps(dict(provenance), indent=2, ensure_ascii=False, default=str),
     }  # fmt: skip
     return page_of(name, data, "resultpage", [FOLDER / "charts.js", FOLDER / "resultpage.js"])

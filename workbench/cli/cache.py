@@ -42,7 +42,10 @@ def cache(
     ] = None,
     text: Annotated[
         list[Path] | None,
-        typer.Option(help="A text in UTF-8; give several. Default: texts of the twins' language.", show_default=False),
+        typer.Option(
+            help="A text in UTF-8 (.jsonl: one in each line); give several. Default: texts of the twins' language.",
+            show_default=False,
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="Questions: a task's name, a JSONL file, or none.")] = "needle",
     length: Annotated[
@@ -71,7 +74,7 @@ def cache(
     """
     for path in (csv, kept):
         files.writable(path)
-    texts = [files.text(path) for path in text] if text else None
+    texts = [one for path in text for one in files.prompts(path)] if text else None
 
     from workbench.cache_lab.policies import EXAMPLES as SAID
     from workbench.cache_lab.policies import OPTIONAL, POLICIES

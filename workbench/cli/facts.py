@@ -43,7 +43,10 @@ def facts(
     ] = False,
     probe_text: Annotated[
         list[Path] | None,
-        typer.Option(help="Probe theta and window by the loss on this text; give several.", show_default=False),
+        typer.Option(
+            help="Probe theta and window by the loss on this text (.jsonl: one in each line); give several.",
+            show_default=False,
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.", show_default=False)] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything found as JSON.", show_default=False)] = None,
@@ -56,7 +59,7 @@ def facts(
     """Say what a model is: stated by its config, loaded, and probed; what disagrees or was altered is named."""
     for path in (csv, json):
         files.writable(path)
-    texts: list[Any] = [files.text(path) for path in probe_text or ()]
+    texts: list[Any] = [one for path in probe_text or () for one in files.prompts(path)]
     if claims:
         frame, data = _claims()
     else:

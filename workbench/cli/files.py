@@ -56,6 +56,14 @@ def texts(path: Path) -> list[Any]:
     return list(texts_of(path)) if path.suffix == ".jsonl" else [{"id": path.name, "text": text(path)}]
 
 
+def prompts(path: Path) -> list[Any]:
+    """The texts of a file as `Model.encode` takes them: a text file is one, whatever lines it has; of a JSONL file each
+    line is one, {"text": "..."} or {"messages": [...]}. PromptError."""
+    from workbench.comparison.questions import texts_of
+
+    return [one.prompt for one in texts_of(texts(path))]
+
+
 def writable(path: Path | None) -> None:
     """WorkbenchError when a file cannot be written at ``path``, before any time is spent on what goes into it."""
     if path is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from workbench.context.loss import LossStudy
+    from workbench.context.loss import LossByPosition, LossStudy
     from workbench.model import Model
 
 EXAMPLES = """Examples:
@@ -30,7 +30,10 @@ def loss(
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help=named.HELP, show_default=False)] = None,
     text: Annotated[
         list[Path] | None,
-        typer.Option(help="A text in UTF-8; give several. Default: texts of the twins' language.", show_default=False),
+        typer.Option(
+            help="A text in UTF-8 (.jsonl: one in each line); give several. Default: texts of the twins' language.",
+            show_default=False,
+        ),
     ] = None,
     length: Annotated[
         int | None, typer.Option(help="Read so many tokens of each. Default: all that fit.", show_default=False)
@@ -44,7 +47,9 @@ def loss(
     ] = None,
     reach: Annotated[bool, typer.Option("--reach", help="Measure which tokens reach the last one instead.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the table as CSV.", show_default=False)] = None,
-    figure: Annotated[Path | None, typer.Option(help="Write the curves as an HTML page.", show_default=False)] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write the curves as one HTML page (needs plotly).", show_default=False)
+    ] = None,
     dtype: options.Dtype = "auto",
     device_map: options.DeviceMap = None,
     quantization: options.Quantization = None,
@@ -64,7 +69,7 @@ def loss(
         )
     periods = named.numbers(induction, "--induction") if induction else []
     ends = named.numbers(edges, "--edges") if edges else None
-    texts = [files.text(path) for path in text] if text else None
+    texts = [one for path in text for one in files.prompts(path)] if text else None
     from workbench.cli import summary
 
     models = named.loaded(model or ["twin-v0.1", "twin-v0.2"], dtype, device_map, quantization, local_files_only)
@@ -82,7 +87,7 @@ def loss(
 
 
 def _positions(
-    models: list[Model], texts: list[str] | None, length: int | None, ends: list[int] | None, figure: Path | None,
+    models: list[Model], texts: list[Any] | None, length: int | None, ends: list[int] | None, figure: Path | None,
     console: Console,
 ) -> pd.DataFrame:  # fmt: skip
     from rich.table import Table
@@ -106,12 +111,23 @@ def _positions(
         console.print(apart)
     if figure is not None and len(curve):
         with files.whole(figure) as target:
-            found.figure(ends).write_html(target, include_plotlyjs=True)
+            _page(found, ends, target)
         console.print(f"Written {figure}", markup=False, highlight=False)
     if interrupted:
         console.print("Stopped. Only the texts that every model has read are counted.")
         raise typer.Exit(130)
     return curve
+
+
+def _page(found: LossByPosition, ends: list[int] | None, target: Path) -> None:
+    """The curves and their table over the ranges that were asked for; of two models their difference as well."""
+    from workbench.result_page import write_page
+
+    tables = [("Loss by position, nats a token", found.curve(ends))]
+    if len(found.models) == 2:
+        a, b = found.models
+        tables.append((f"{b} less {a}, nats a token", found.difference(a, b, ends)))
+    write_page(found, target, figures=[("", found.figure(ends))], tables=tables)
 
 
 def _induction(models: list[Model], periods: list[int], console: Console) -> pd.DataFrame:
