@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import workbench as wb
+from workbench.context.tasks import TASKS
 from workbench.errors import WorkbenchError
 from workbench.views.arrays import unpack_array
 from workbench.widgets import RetrievalGrid
@@ -123,6 +124,32 @@ def test_a_result_needs_a_model_only_for_its_questions(
     assert RetrievalGrid(whole.grid, models=models[0]).questions(cell) == whole.questions(cell)
     with pytest.raises(WorkbenchError, match="a study of wb"):
         RetrievalGrid("folder")  # type: ignore[arg-type]
+
+
+def test_tasks_of_one_name_are_told_apart(models: list[wb.Model], tmp_path: Path) -> None:
+    """In one folder, and in one study: each opens on its own questions."""
+    asked = {"lengths": [128], "depths": [0], "cases": 1, "folder": tmp_path}
+    for haystack in ("drawn", "noise"):
+        study = wb.needle(models[0], haystack=haystack, **asked)
+        list(study)
+    names = ["needle [drawn]", "needle [noise]"]
+    shown = RetrievalGrid(wb.Grid.open(tmp_path), models=models[0])
+    assert sorted(one["name"] for one in shown.tasks) == names
+    assert {one["title"] for one in shown.tasks} == {
+        f"{TASKS['needle'].title} [drawn]",
+        f"{TASKS['needle'].title} [noise]",
+    }
+    questions = {name: shown.questions({"task": name, "length": 128, "depth": 0}) for name in names}
+    assert ["The grass is green" in str(one["parts"]) for (one,) in questions.values()] == [False, True]
+    # The study that asked the second alone keeps its plain name, and shows nothing of the first.
+    later = RetrievalGrid(study)
+    assert [one["name"] for one in later.tasks] == ["needle"]
+    assert later.questions({"task": "needle", "length": 128, "depth": 0}) == questions["needle [noise]"]
+    assert unpack_array(later.picture()["payload"]["grids"][0]["n"]).tolist() == [[1]]
+    both = RetrievalGrid(wb.needle(models[0], tasks=[TASKS["needle"](), TASKS["needle"]("noise")], **asked))
+    assert [one["name"] for one in both.tasks] == names
+    for name in names:
+        assert both.questions({"task": name, "length": 128, "depth": 0}) == questions[name]
 
 
 def test_stopped_and_gone_on_with_by_hand(models: list[wb.Model]) -> None:

@@ -28,9 +28,19 @@ def told_apart(trials: pd.DataFrame) -> pd.DataFrame:
             if differ:
                 words = [" ".join(_word(part, value) for part, value in zip(differ, row, strict=True)).strip()
                          for row in group[differ].itertuples(index=False)]  # fmt: skip
-                new.loc[group.index] = [f"{one} [{word or 'not said'}]" for word in words]
+                new.loc[group.index] = [apart(str(one), word) for word in words]
         trials = trials.assign(**{name: new})
     return trials
+
+
+def plain(name: str) -> str:
+    """A name without what tells it apart: "needle" of "needle [noise]"."""
+    return name.partition(" [")[0]
+
+
+def apart(name: str, word: str) -> str:
+    """ "needle [noise]" of "needle" and "noise"."""
+    return f"{name} [{word or 'not said'}]"
 
 
 def known(wanted: Iterable[str], names: Iterable[str]) -> None:

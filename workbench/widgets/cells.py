@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workbench.context.apart import apart, plain
 from workbench.context.grid import Grid
 from workbench.context.item import Item
 from workbench.context.mechanism import Mechanism, mechanism
 from workbench.context.study import RetrievalStudy
+from workbench.context.task import Task
 from workbench.context.tasks import TASKS, task
 from workbench.errors import WorkbenchError
 from workbench.model import Model
@@ -29,13 +31,15 @@ Place = tuple[str, int, float]
 
 
 class Cells:
-    """``places``: (length, depth) of every cell by task, of a study those that are asked for. ``mechanisms``: those
-    that were worked out, by task, length, depth, case and model."""
+    """``places``: (length, depth) of every cell by task, of a study those that are asked for; a task that stands for
+    several is named as in `context.apart`, "needle [noise]". ``mechanisms``: those that were worked out, by task,
+    length, depth, case and model."""
 
     def __init__(self, found: RetrievalStudy | Grid, models: Iterable[Model]) -> None:
         self._found = found
         self._models = {model.name: model for model in models}
-        self.places = _places(found)
+        self._asked = _asked(found) if isinstance(found, RetrievalStudy) else {}
+        self.places = _places(found, self._asked)
         self.mechanisms: dict[tuple[str, int, float, int, str], Mechanism] = {}
 
     @property
@@ -47,7 +51,7 @@ class Cells:
         """The payload of `grid.js` for one task and one or two models; what is not answered yet has n 0."""
         label, limits = MEASURES[measure]
         cells = self.grid.cells
-        cells = cells[cells["task"] == name]
+        cells = cells[cells["task"] == self._label(name)]
         cells = cells.assign(score=cells[measure], depth=cells["depth"].astype(float).fillna(MIDDLE).round(6))
         interval = ["low", "high"] if measure == "right" else []
         places = pd.MultiIndex.from_tuples(self.places[name], names=["length", "depth"])
@@ -55,7 +59,8 @@ class Cells:
         for model in models:
             mine = cells[cells["model"] == model].set_index(["length", "depth"])[["score", "n", *interval]]
             tables.append(mine.astype(float).reindex(places).reset_index().assign(model=short(model)))
-        deep = name not in TASKS or TASKS[name].deep
+        kind = self._asked.get(name) or TASKS.get(plain(name))
+        deep = kind is None or kind.deep
         words = "depth of the needle" if deep else "all of the text (this task has no depth)"
         return pack(pd.concat(tables).fillna({"n": 0}), limits=limits, score=label, depth=words)
 
@@ -84,7 +89,7 @@ class Cells:
         if not len(trials):
             return {}
         here = trials["depth"].isna() | np.isclose(trials["depth"].to_numpy(float), depth, atol=1e-5)
-        table = trials[(trials["task"] == name) & (trials["length"] == length) & here]
+        table = trials[(trials["task"] == self._label(name)) & (trials["length"] == length) & here]
         tokenizer = next(iter(self._models.values())).tokenizer
         found = {}
         for number, rows in table.groupby("case", sort=True):
@@ -95,11 +100,22 @@ class Cells:
                 found[case] = (item, rows)
         return found
 
+    def _label(self, name: str) -> str:
+        """What the grid calls the task ``name`` of a study: its folder may hold others of that name, told apart."""
+        trials = self.grid.trials
+        if name not in self._asked or not len(trials):
+            return name
+        asked = self._asked[name]
+        label = apart(asked.name, asked.variant)
+        same = trials[trials["task"] == asked.name]
+        others = len(same) and "variant" in same and not (same["variant"].fillna("") == asked.variant).any()
+        return label if others or (trials["task"] == label).any() else asked.name
+
     def _task(self, name: str, haystack: str) -> Any:
-        if isinstance(self._found, RetrievalStudy):
-            return next(one for one in self._found.plan.tasks if one.name == name)
-        own = task(name)
-        return own if haystack in ("", own.own_haystack) else task(name, haystack)
+        if name in self._asked:
+            return self._asked[name]
+        own = task(plain(name))
+        return own if haystack in ("", own.own_haystack) else task(plain(name), haystack)
 
     def questions(self, at: Place) -> list[dict[str, Any]]:
         """`views.questions.question` of every case that was asked at ``at``."""
@@ -118,10 +134,17 @@ class Cells:
         return self.mechanisms[key]
 
 
-def _places(found: RetrievalStudy | Grid) -> dict[str, list[tuple[int, float]]]:
+def _asked(study: RetrievalStudy) -> dict[str, Task]:
+    """The tasks of a study by name; where one name stands for several, told apart."""
+    names = [one.name for one in study.plan.tasks]
+    return {one.name if names.count(one.name) == 1 else apart(one.name, one.variant): one for one in study.plan.tasks}
+
+
+def _places(found: RetrievalStudy | Grid, tasks: Mapping[str, Task]) -> dict[str, list[tuple[int, float]]]:
     places: dict[str, list[tuple[int, float]]] = {}
     if isinstance(found, RetrievalStudy):
-        asked = [(group.task.name, *at) for group in found.plan.groups() for at in group.places]
+        names = {one: name for name, one in tasks.items()}
+        asked = [(names[group.task], *at) for group in found.plan.groups() for at in group.places]
     else:
         asked = [tuple(row) for row in found.cells[["task", "length", "depth"]].itertuples(index=False)]
     for name, length, depth in asked:

@@ -10,6 +10,7 @@ from typing import Any
 
 import traitlets
 
+from workbench.context.apart import plain
 from workbench.context.grid import Grid
 from workbench.context.mechanism import Mechanism
 from workbench.context.study import Progress, RetrievalStudy
@@ -64,9 +65,7 @@ class RetrievalGrid(View):
         super().__init__()
         self.names = [trial.name for trial in study.plan.models] if study else list(self.grid.models)
         self.models_shown, self.runs_here = self.names[:2], study is not None
-        self.tasks = [
-            {"name": name, "title": TASKS[name].title if name in TASKS else name} for name in self._cells.places
-        ]
+        self.tasks = [{"name": name, "title": _title(name)} for name in self._cells.places]
         self.task = self.tasks[0]["name"]
         done = len(self.grid)
         self.progress = {"done": done, "of": study.count if study else done, "seconds_left": None}
@@ -237,3 +236,9 @@ class RetrievalGrid(View):
 
     def __repr__(self) -> str:
         return f"{self.grid!r} as a widget. {WITHOUT}"
+
+
+def _title(name: str) -> str:
+    """A task's title, with what tells it from others of its name."""
+    kind = plain(name)
+    return TASKS[kind].title + name.removeprefix(kind) if kind in TASKS else name
