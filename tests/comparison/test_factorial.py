@@ -13,7 +13,7 @@ import torch
 
 import workbench as wb
 from tests.reference import eager, random_ids
-from workbench.comparison.factorial_run import spread
+from workbench.comparison.items import spread
 from workbench.comparison.outcomes import KL_EVERY
 from workbench.comparison.questions import Question, questions_of, shipped, texts_of
 from workbench.errors import ComparisonError, PromptError
@@ -107,7 +107,7 @@ def test_a_planted_theta_is_all_there_is(tiny_checkpoint: Build) -> None:
     model = wb.load(str(tiny_checkpoint(window=16)))
     result = wb.factorial(model, model.switched(theta=3e6), measures=["loss"], texts=[*TEXTS, *TEXTS])
     assert [one.name for one in result.factors] == ["theta"]
-    assert len(result.notes) == 2 and "theta (10000 → 3e6) is responsible" in result.sentence
+    assert len(result.notes) == 2 and "theta (1e4 → 3e6) is responsible" in result.sentence
     means = result.paired("loss").mean()
     assert result.of("loss")["theta"].estimate == pytest.approx(means["b"] - means["a"])
 
@@ -147,7 +147,7 @@ def test_stop_keeps_whole_items(loaded: list[wb.Model]) -> None:
 
 
 def test_tables_figure_and_notebook(found: wb.Factorial, loaded: list[wb.Model]) -> None:
-    assert found.cells.loc[("loss", "all", "aba"), ["weights", "window", "theta"]].tolist()[1:] == ["none", "10000"]
+    assert found.cells.loc[("loss", "all", "aba"), ["weights", "window", "theta"]].tolist()[1:] == ["none", "1e4"]
     assert found.cells.loc[("kl", "all", "aaa"), "mean"] == 0
     assert list(found.effects.columns) == ["estimate", "low", "high", "n"]
     chart = found.figure("loss", "past 16")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.comparison.factorial_run import Progress
+from workbench.comparison.progress import Progress
 from workbench.comparison.stated import Change, stated_changes
 from workbench.comparison.weights import TensorDistance, distances, grouped_table, names_of, tensor_table
 from workbench.errors import ComparisonError

@@ -15,7 +15,9 @@ import torch
 
 from workbench.comparison.design import design
 from workbench.comparison.factorial_result import ALL, UNITS, Factorial, grouped, ranges
+from workbench.comparison.items import Item, in_turn, question_item, spread, text_item
 from workbench.comparison.outcomes import KL_EVERY, Reference, answer, read_text
+from workbench.comparison.progress import Progress
 from workbench.comparison.questions import Question, Text, questions_of, texts_of
 from workbench.errors import ComparisonError
 from workbench.inspection.provenance import provenance
@@ -25,19 +27,6 @@ if TYPE_CHECKING:
 
 MEASURES = ("loss", "retrieval", "kl")
 _PROBED = 256  # tokens read to tell the speed
-
-
-@dataclass(frozen=True)
-class Progress:
-    """After one item in one cell: ``done`` of ``total`` tokens, ``said`` in words."""
-
-    done: int
-    total: int
-    said: str
-
-    @property
-    def share(self) -> float:
-        return self.done / self.total if self.total else 1.0
 
 
 @dataclass(frozen=True)
@@ -54,19 +43,6 @@ class Cost:
         items = [f"{n} {what}" for n, what in ((self.texts, "texts"), (self.questions, "questions")) if n]
         said = f"{self.cells} cells x {' and '.join(items)}: {self.tokens:,} tokens to read"
         return said if self.seconds is None else f"{said}, about {max(1, round(self.seconds))} s"
-
-
-@dataclass(frozen=True)
-class _Item:
-    """``tokens`` of what is read in one cell; ``ids`` are those of a text, or of a question's prompt."""
-
-    source: Text | Question
-    ids: list[int]
-    tokens: int
-
-    @property
-    def key(self) -> str:
-        return f"{'text' if isinstance(self.source, Text) else 'question'} {self.source.id}"
 
 
 class FactorialRun:
@@ -91,7 +67,7 @@ class FactorialRun:
         self.reference: Literal["a", "b"] = reference
         read = [spread(texts_of(texts), most)] if {"loss", "kl"} & set(self.measures) else [[]]
         asked = [spread(questions_of(questions), most)] if "retrieval" in self.measures else [[]]
-        self._items = _in_turn([_text(a, one) for one in read[0]], [_question(a, one) for one in asked[0]])
+        self._items = in_turn([text_item(a, one) for one in read[0]], [question_item(a, one) for one in asked[0]])
         self.edges = _edges(edges, a, b, max((len(one.ids) for one in self._items), default=0))
         self._values: list[tuple[str, str, str, str, float]] = []
         self.measured = 0
@@ -119,7 +95,7 @@ class FactorialRun:
             seconds += took * cost.cells * sum(one.tokens for one in items) / tokens
         return replace(cost, seconds=seconds)
 
-    def _once(self, model: Model, item: _Item, tokens: int) -> float:
+    def _once(self, model: Model, item: Item, tokens: int) -> float:
         """Seconds that ``tokens`` of an item take in one cell."""
         kl, ids = "kl" in self.measures, item.ids[: max(2, min(tokens, model.context))]
         against = None
@@ -165,7 +141,7 @@ class FactorialRun:
         return self.reference * len(self.design.factors)
 
     def _tried(
-        self, cell: str, item: _Item, against: Reference | None
+        self, cell: str, item: Item, against: Reference | None
     ) -> tuple[list[tuple[str, str, str, str, float]], Reference | None]:
         """The outcomes of an item in a cell; none, with a note, where it cannot be run."""
         model = self.design.models[cell]
@@ -178,7 +154,7 @@ class FactorialRun:
         except (torch.OutOfMemoryError, MemoryError):
             return self._cannot(cell, "needs more memory than there is"), against
 
-    def _asked(self, model: Model, cell: str, item: _Item) -> list[tuple[str, str, str, str, float]]:
+    def _asked(self, model: Model, cell: str, item: Item) -> list[tuple[str, str, str, str, float]]:
         assert isinstance(item.source, Question)
         found = answer(model, item.source, self.stop)
         if found is None:
@@ -189,7 +165,7 @@ class FactorialRun:
         return [(outcome, where, item.key, cell, value) for outcome, where, value in rows]
 
     def _read(
-        self, model: Model, cell: str, item: _Item, against: Reference | None
+        self, model: Model, cell: str, item: Item, against: Reference | None
     ) -> tuple[list[tuple[str, str, str, str, float]], Reference | None]:
         kl = "kl" in self.measures
         if kl and against is None and cell != self._own:  # the reference could not be run
@@ -260,13 +236,6 @@ def factorial(
     return run.result
 
 
-def spread(items: list[Any], most: int | None) -> list[Any]:
-    """At most ``most`` of the items, evenly from the first to the last."""
-    if most is None or len(items) <= most:
-        return items
-    return [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
-
-
 def _measures(wanted: Sequence[str]) -> tuple[str, ...]:
     chosen = [wanted] if isinstance(wanted, str) else list(wanted)
     if not chosen or (unknown := [one for one in chosen if one not in MEASURES]):
@@ -282,21 +251,3 @@ def _edges(wanted: Sequence[int] | None, a: Model, b: Model, longest: int) -> tu
     if not all(isinstance(edge, int) and edge > 0 for edge in wanted):
         raise ComparisonError(f"The edges are {list(wanted)}", expected="numbers of tokens of at least 1")
     return tuple(sorted(set(wanted)))
-
-
-def _text(model: Model, text: Text) -> _Item:
-    ids = list(model.encode(text.prompt).ids)
-    if len(ids) < 2:
-        raise ComparisonError(f"Text {text.id} has nothing to predict", expected="a text of at least one word")
-    return _Item(text, ids, len(ids))
-
-
-def _question(model: Model, question: Question) -> _Item:
-    ids = list(model.encode(question.prompt).ids)
-    return _Item(question, ids, len(ids) + len(question.encoded(model)[0]))
-
-
-def _in_turn(*kinds: list[_Item]) -> list[_Item]:
-    """The items of all kinds, evenly mixed."""
-    placed = [((i + 0.5) / len(items), kind, one) for kind, items in enumerate(kinds) for i, one in enumerate(items)]
-    return [one for _, _, one in sorted(placed, key=lambda place: place[:2])]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from workbench.comparison.divergence import check, measuring
-from workbench.comparison.factorial_run import Progress
+from workbench.comparison.progress import Progress
 from workbench.comparison.questions import Text, texts_of
 from workbench.comparison.text_result import COLUMNS, TextComparison
 from workbench.errors import ComparisonError, ContextLengthError, WorkbenchError

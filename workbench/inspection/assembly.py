@@ -19,8 +19,9 @@ from workbench.capture.tuned_lens import TunedLens
 from workbench.chat.encoding import EncodedPrompt
 from workbench.chat.guardrails import safe
 from workbench.generation.decoding import TOP, Step
-from workbench.inspection.inspection import Inspection, Record
+from workbench.inspection.inspection import Inspection
 from workbench.inspection.provenance import as_said, as_settings, describe_model, provenance
+from workbench.inspection.record import Record
 from workbench.models.loading import LoadedModel
 
 

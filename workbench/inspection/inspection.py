@@ -12,35 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.inspection.attention import Attention
+from workbench.inspection.attribution import labelled_attribution
 from workbench.inspection.kv_cache import labelled
+from workbench.inspection.lens import labelled_blocks, labelled_lens
+from workbench.inspection.record import SCHEMA as SCHEMA
+from workbench.inspection.record import Record
 from workbench.results import Result
-
-SCHEMA = 1
-
-
-class Record(BaseModel):
-    """What an inspection knows besides its arrays: JSON-able, checked when a file is read."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = SCHEMA
-    model: dict[str, Any]
-    provenance: dict[str, Any]
-    prompt_length: int = Field(ge=1)
-    tokens: list[str]
-    roles: list[str]
-    spans: list[tuple[int, int] | None]
-    text: str
-    step_texts: list[str]
-    finish_reason: str | None
-    given: int = Field(default=0, ge=0)
-    pieces: dict[int, str]
-    attention: dict[str, Any] | None
-    lens: dict[str, Any] | None
-    timings: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,24 +124,7 @@ class Inspection(Result):
         not captured. top_id, top_logprob, entropy, kl (nats, final layer from this one), target_rank (1 = top),
         target_logprob, target_id (position,): the token that really came next, -1 when none did.
         ``attrs["translators"]`` is the hash of the tuned lens that read the stream, "" for the plain lens."""
-        if self.record.lens is None:
-            return None
-        found = self._part("lens.")
-        deep, at = ("layer", "position"), found["positions"]
-        return xr.Dataset(
-            {
-                "top_id": ((*deep, "rank"), found["top_ids"]),
-                "top_logprob": ((*deep, "rank"), found["top_logprobs"]),
-                **{name: (deep, found[name]) for name in ("entropy", "kl", "target_rank", "target_logprob")},
-                "target_id": (("position",), found["target_ids"]),
-            },
-            coords={
-                "layer": self.record.lens["layers"],
-                "position": at,
-                "token": ("position", [self.tokens[p] for p in at]),
-            },
-            attrs={"translators": self.record.lens.get("translators") or ""},
-        )
+        return None if self.record.lens is None else labelled_lens(self._part("lens."), self.record.lens, self.tokens)
 
     @cached_property
     def lens_blocks(self) -> xr.Dataset | None:
@@ -170,21 +132,7 @@ class Inspection(Result):
         entropy (mean, nats), target_logprob (mean, nats) and target_rank (median, 1 = top) of the token that really
         came next, NaN where none was read. Block i has the tokens ``start`` to ``stop`` - 1. None when not captured."""
         found = self._part("lens.block_")
-        if self.record.lens is None or not found:
-            return None
-        size, total = int(self.record.lens["block"]), len(self.ids)
-        start = np.arange(len(found["counts"])) * size
-        return xr.Dataset(
-            {name: (("layer", "block"), found[name]) for name in ("entropy", "target_logprob", "target_rank")}
-            | {"count": ("block", found["counts"])},
-            coords={
-                "layer": self.record.lens["layers"],
-                "block": np.arange(len(start)),
-                "start": ("block", start),
-                "stop": ("block", np.minimum(start + size, total)),
-            },
-            attrs={"block": size, "translators": self.record.lens.get("translators") or ""},
-        )
+        return labelled_blocks(found, self.record.lens, len(self.ids)) if self.record.lens and found else None
 
     @cached_property
     def attribution(self) -> xr.Dataset | None:
@@ -194,24 +142,7 @@ class Inspection(Result):
         choice), when asked for, are the parts of attention. A positive part speaks for the token, directly; what a part
         does through later layers is theirs."""
         found = self._part("attribution.")
-        if not found:
-            return None
-        each = ("position", "choice")
-        values: dict[str, Any] = {"token_id": (each, found["token_ids"]), "logit": (each, found["logit"])}
-        values |= {"embedding": (each, found["embedding"])}
-        values |= {name: (("layer", *each), found[name]) for name in ("attention", "mlp")}
-        coords: dict[str, Any] = {
-            "layer": np.arange(len(found["attention"])),
-            "position": found["positions"],
-            "token": ("position", [self.tokens[p] for p in found["positions"]]),
-            "piece": (each, [[self.piece(i) for i in row] for row in found["token_ids"]]),
-        }
-        if not found["token_ids"].size:
-            del coords["piece"]
-        if "heads" in found:
-            values["heads"] = (("layer", "head", *each), found["heads"])
-            coords["head"] = np.arange(found["heads"].shape[1])
-        return xr.Dataset(values, coords=coords)
+        return labelled_attribution(found, self.tokens, self.piece) if found else None
 
     @cached_property
     def kv_cache(self) -> xr.Dataset | None:

@@ -11,8 +11,10 @@ from safetensors import SafetensorError, safe_open
 
 from workbench.capture.pooling import SAMPLED, STATISTICS
 from workbench.errors import FileFormatError
-from workbench.inspection.inspection import SCHEMA, Inspection, Record
+from workbench.inspection.inspection import Inspection
 from workbench.inspection.kv_cache import LATER, contradiction
+from workbench.inspection.record import SCHEMA, Record
+from workbench.models.given import path_given
 from workbench.models.tensor_file import write_tensor_file
 
 KEY = "mistral-workbench.inspection"
@@ -72,7 +74,7 @@ def save(inspection: Inspection, path: str | Path) -> Path:
 
 def open_inspection(path: str | Path) -> Inspection:
     """The inspection in the file at ``path``; FileFormatError when it is missing, damaged, too large or not one."""
-    path = Path(path)
+    path = path_given(path)
     if not path.is_file():
         raise FileFormatError(f"There is no file {path.name}", remedy="Check the path")
     if path.stat().st_size > LARGEST_FILE:
