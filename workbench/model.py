@@ -17,7 +17,7 @@ from workbench.capture.positions import Choice, some_of
 from workbench.capture.recording import Recording
 from workbench.capture.request import AttentionCapture, AttributionCapture, Capture, LensCapture
 from workbench.chat.encoding import EncodedPrompt, encode
-from workbench.errors import ContextLengthError, SamplingError
+from workbench.errors import ContextLengthError, SamplingError, UnknownModelError
 from workbench.generation.beginning import beginning
 from workbench.generation.caching import Caching
 from workbench.generation.prefill import Progress, new_cache, prefill
@@ -26,6 +26,7 @@ from workbench.generation.sampling import Sampling
 from workbench.inspection.assembly import assemble
 from workbench.inspection.inspection import Inspection
 from workbench.inspection.run import Run
+from workbench.models.architecture import theta_text
 from workbench.models.loading import LoadedModel, load_model
 from workbench.models.switches import KEEP, Heads, Keep, switched
 
@@ -38,6 +39,10 @@ class Model:
     """One loaded model. Several threads may use it at once, each request with its own capture."""
 
     def __init__(self, loaded: LoadedModel) -> None:
+        if not hasattr(loaded, "module"):
+            raise UnknownModelError(
+                f"A Model cannot be made of {repr(loaded)[:40]}", expected="loaded weights", remedy='Use wb.load("...")'
+            )
         self.loaded = loaded
         install(loaded.module)
 
@@ -48,9 +53,10 @@ class Model:
 
     def __repr__(self) -> str:
         window = "no window" if self.loaded.window is None else f"window {self.loaded.window}"
+        switches = f"{window}, theta {theta_text(self.loaded.theta)}"
         return (
-            f"Model({self.loaded.name}: {self.loaded.layers} layers x {self.loaded.heads} heads, {window}, "
-            f"theta {self.loaded.theta:g}, {str(self.loaded.dtype).removeprefix('torch.')} on {self.loaded.device})"
+            f"Model({self.loaded.name}: {self.loaded.layers} layers x {self.loaded.heads} heads, {switches}, "
+            f"{str(self.loaded.dtype).removeprefix('torch.')} on {self.loaded.device})"
         )
 
     def switched(

@@ -16,6 +16,7 @@ import pandas as pd
 from workbench.behaviour.store import read_items, read_rows, read_study
 from workbench.behaviour.suite import Item, Suite
 from workbench.errors import ComparisonError
+from workbench.models.given import path_given
 from workbench.results import Result
 from workbench.statistics import CONFIDENCE, sign_test, wilson
 
@@ -192,12 +193,12 @@ class Answers(Result):
     def to_csv(self, path: str | Path) -> None:
         """Write `table` as CSV. A text that a spreadsheet would compute (it begins with =, +, - or @) gets an
         apostrophe in front; `to_jsonl` keeps every text as it is."""
-        self.table().map(_guarded).to_csv(path, index=False)
+        self.table().map(_guarded).to_csv(path_given(path), index=False)
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write `side_by_side`, one object a line."""
         lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in self.side_by_side()]
-        Path(path).write_text("".join(lines), encoding="utf-8")
+        path_given(path).write_text("".join(lines), encoding="utf-8")
 
     @property
     def sentence(self) -> str:

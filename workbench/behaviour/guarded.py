@@ -19,6 +19,7 @@ from workbench.errors import PromptError
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import as_settings, provenance
+from workbench.models.given import models_given
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def guarded_steps(
 ) -> Generator[Told, None, Guarded]:  # fmt: skip
     """`guarded` as a generator that tells how far it is after each step and ends soon after ``stop`` is set; a prompt
     that was not finished is left out."""
+    models_given(model)
     asked = _prompts(prompts)
     sampling, stop = sampling or Sampling(max_new_tokens=48), stop or threading.Event()
     settings = {"sampling": as_settings(sampling), "safe_prompt": SAFE_PROMPT, "prompts": list(asked)}
@@ -204,7 +206,7 @@ def _both(model: Model, prompt: str, sampling: Sampling, stop: threading.Event) 
 
 
 def _prompts(prompts: Iterable[str]) -> Sequence[str]:
-    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+    asked = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
     if not 1 <= len(asked) <= MOST_PROMPTS:
         raise PromptError(f"There are {len(asked)} prompts", expected=f"1 to {MOST_PROMPTS}")
     for number, one in enumerate(asked, 1):

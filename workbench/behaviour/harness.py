@@ -19,6 +19,7 @@ from workbench.behaviour import likelihood
 from workbench.errors import WorkbenchError
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def evaluate(
     documents, ``chat`` asks each question as a chat message. Nothing but named tasks is downloaded. Raises
     WorkbenchError where lm-eval is not installed, for an unknown task, and for a setting that cannot be met.
     """
+    models_given(model)
     lm_eval = require("lm_eval")
     manager = require("lm_eval.tasks").TaskManager
     listed = [tasks] if isinstance(tasks, str | Path | Mapping) else list(tasks)

@@ -29,6 +29,7 @@ from workbench.behaviour.run import digest, identity
 from workbench.behaviour.suite import Item
 from workbench.behaviour.votes import Pair, pairs, two_of
 from workbench.errors import ContextLengthError
+from workbench.models.given import models_given
 from workbench.results import Result
 from workbench.results.markup import flat
 
@@ -118,6 +119,7 @@ def judge_suite(
     reference get a grade. Verdicts that are there already, of the same weights and words on the same answers, are not
     made again. A text too long for the judge is kept with its sentence. ``stop`` ends it after the verdict it is at.
     """
+    models_given(judge)
     answers = Answers.read(folder)
     names = two_of(answers, models) if models is not None or len(answers.models) > 1 else None
     found = pairs(answers, names)[0] if names else []

@@ -23,6 +23,7 @@ from workbench.errors import PromptError
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import as_settings, provenance
+from workbench.models.given import models_given
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def moderate(
     Raises PromptError for an empty text, ContextLengthError where the question does not fit. Once ``stop`` is set the
     answer is cut short; the scores are still those of all labels.
     """
+    models_given(model)
     if not isinstance(text, str) or not text.strip():
         raise PromptError("There is no text to moderate", expected="a text with at least one word")
     if of not in ("prompt", "answer"):

@@ -19,6 +19,7 @@ from workbench.errors import ContextLengthError, PromptError, WorkbenchError
 from workbench.generation.prefix import PrefixStore
 from workbench.generation.sampling import Sampling
 from workbench.inspection.provenance import as_settings, provenance
+from workbench.models.given import models_given
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -78,6 +79,7 @@ def run_suite(
     other than the folder's, for two models of one name, and where nothing can be written.
     """
     models = list(models) if isinstance(models, Sequence) else [models]
+    models_given(*models)
     suite, sampling = suite_of(suite), sampling or Sampling()
     labels = [model.name for model in models]
     if not models or len(set(labels)) < len(labels):

@@ -20,6 +20,7 @@ from typing import Any
 
 from workbench.behaviour.suite import Suite, read_suite
 from workbench.errors import FileFormatError
+from workbench.models.given import path_given
 
 STUDY, ITEMS = "study.json", "suite.jsonl"
 SCHEMA, VERSION = "workbench.answers", 1
@@ -32,7 +33,7 @@ class AnswerStore:
     def __init__(self, folder: str | Path, suite: Suite, settings: Mapping[str, Any]) -> None:
         """Begins the folder, or opens it where suite and settings are those it was begun with. ``settings`` are
         JSON-able. Raises FileFormatError for others, and for a folder that cannot be written."""
-        self.folder = Path(folder)
+        self.folder = path_given(folder, "folder")
         wanted = json.loads(json.dumps(dict(settings)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ class AnswerStore:
 
 def read_study(folder: str | Path) -> dict[str, Any]:
     """What a folder of answers was begun with. Raises FileFormatError for a folder without it."""
-    path = Path(folder) / STUDY
+    path = path_given(folder, "folder") / STUDY
     try:
         if path.stat().st_size > 2**24:
             raise ValueError

@@ -27,6 +27,7 @@ from typing import Any
 from workbench.behaviour import checks
 from workbench.behaviour.checks import Check
 from workbench.errors import FileFormatError
+from workbench.models.given import path_given
 from workbench.models.registry import assets_folder
 
 MOST_BYTES = 32 * 2**20
@@ -106,7 +107,7 @@ def read_suite(path: str | Path) -> Suite:
     number of the line that is wrong."""
     if str(path) in SHIPPED:
         path = assets_folder() / "prompts" / SHIPPED[str(path)]
-    path = Path(path)
+    path = path_given(path, "suite")
     try:
         with path.open("rb") as stream:
             data = stream.read(MOST_BYTES + 1)

@@ -22,6 +22,7 @@ from workbench.behaviour.answers import Answers
 from workbench.behaviour.preference import Outcome, Position, Tally
 from workbench.behaviour.suite import Item
 from workbench.errors import ComparisonError, WorkbenchError
+from workbench.models.given import path_given
 from workbench.results import Result
 from workbench.results.markup import flat
 
@@ -118,7 +119,7 @@ class Poll:
             raise WorkbenchError("The voter has no name", expected="1 to 80 characters")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise WorkbenchError(f"seed is {seed!r}", expected="a whole number of at least 0")
-        self.folder, self.voter, self.seed = Path(folder), voter, seed
+        self.folder, self.voter, self.seed = path_given(folder, "folder"), voter, seed
         self.answers = Answers.read(folder)
         self.models = two_of(self.answers, models)
         found, self.same = pairs(self.answers, self.models)

@@ -19,6 +19,7 @@ from workbench.cache_lab.reading import PolicyReader, PromptReader
 from workbench.cache_lab.result import CacheFindings, Prompt
 from workbench.errors import CacheError, ContextLengthError
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -52,6 +53,7 @@ class CacheStudy:
         items: Iterable[Any] = (), length: int | None = None, follow: int = FOLLOW, stop: threading.Event | None = None,
     ) -> None:  # fmt: skip
         """See `cache_study`."""
+        models_given(model)
         self.model, self.stop = model, stop or threading.Event()
         self.policies = _policies(policies)
         if not 1 <= follow <= MOST_FOLLOW:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from workbench.errors import CaptureError, FileFormatError
+from workbench.models.given import path_given
 from workbench.models.tensor_file import write_tensor_file
 
 KEY = "mistral-workbench.tuned-lens"
@@ -144,7 +145,7 @@ class TunedLens:
     @classmethod
     def load(cls, path: str | Path) -> TunedLens:
         """The lens in a file that `save` wrote; FileFormatError when it is missing, damaged, too large or none."""
-        path = Path(path)
+        path = path_given(path)
         if not path.is_file():
             raise FileFormatError(
                 f"There is no file {path.name}", remedy="Check the path, or write one with workbench lens train"

@@ -6,12 +6,13 @@ A conversation is immutable: every change returns a new one, so an earlier state
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from workbench.errors import FileFormatError, PromptError
+from workbench.models.given import path_given
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[str, ...] = get_args(Role)
@@ -65,6 +66,14 @@ class Message:
         return cls(value["role"], value["content"])
 
 
+def messages_of(given: Any) -> list[Message]:
+    """The messages of a conversation or of any iterable of messages or dictionaries. Raises PromptError."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        said = "A conversation cannot be made of a " + type(given).__name__
+        raise PromptError(said, expected='messages such as {"role": "user", "content": "..."} in a list')
+    return [Message.of(value) for value in given]
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Messages in order, and for each the versions that were written, of which one is shown.
@@ -79,6 +88,11 @@ class Conversation:
     title: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(self.roles, str) or not isinstance(self.roles, Sequence):
+            raise PromptError(
+                f"The roles of a conversation are {repr(self.roles)[:40]}", expected="a tuple of them",
+                remedy="Make one of messages with Conversation.of",
+            )  # fmt: skip
         if not len(self.roles) == len(self.versions) == len(self.chosen):
             raise PromptError("A conversation needs as many lists of versions and choices as roles")
         if len(self.roles) > MAX_MESSAGES:
@@ -101,7 +115,7 @@ class Conversation:
     @classmethod
     def of(cls, messages: Iterable[Message | Mapping[str, Any]], title: str = "") -> Conversation:
         """A conversation of one version of each message."""
-        made = [Message.of(value) for value in messages]
+        made = messages_of(messages)
         roles = tuple(message.role for message in made)
         return cls(roles, tuple((message.content,) for message in made), (0,) * len(made), title)
 
@@ -186,6 +200,8 @@ class Conversation:
     @classmethod
     def from_json(cls, text: str | bytes) -> Conversation:
         """The conversation of ``to_json``, or of a bare list of {"role", "content"}. Raises FileFormatError."""
+        if not isinstance(text, str | bytes):
+            raise FileFormatError(f"A conversation in a {type(text).__name__}", expected="JSON as text or bytes")
         if len(text) > MAX_FILE_BYTES:
             raise FileFormatError(f"The conversation file has {len(text)} bytes", expected=f"at most {MAX_FILE_BYTES}")
         try:
@@ -201,7 +217,7 @@ class Conversation:
 
     def save(self, path: str | Path) -> None:
         """Writes ``to_json`` to a file, whole or not at all."""
-        path = Path(path)
+        path = path_given(path)
         unfinished = path.with_name(path.name + ".part")
         try:
             unfinished.write_text(self.to_json(), encoding="utf-8")
@@ -212,7 +228,7 @@ class Conversation:
     @classmethod
     def open(cls, path: str | Path) -> Conversation:
         """Reads a file of ``save``. Raises FileFormatError."""
-        path = Path(path)
+        path = path_given(path)
         try:
             with path.open("rb") as stream:
                 data = stream.read(MAX_FILE_BYTES + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.chat.conversation import Message
+from workbench.chat.conversation import Message, messages_of
 from workbench.errors import PromptError
 
 SAFE_PROMPT = (
@@ -27,7 +27,7 @@ def with_safe_prompt(prompt: str | Iterable[Message | Mapping[str, Any]], on: bo
     A system text of one's own comes behind it, in the same first message after a blank line: the published switch puts
     its text before all messages. Where the safe prompt stands already nothing is added. PromptError for no messages.
     """
-    said = [Message("user", prompt)] if isinstance(prompt, str) else [Message.of(one) for one in prompt]
+    said = [Message("user", prompt)] if isinstance(prompt, str) else messages_of(prompt)
     if not on or safe(said):
         return said
     if not said:

@@ -137,9 +137,15 @@ class Comparison(Result):
             return self.attention.map(layer)
         raise ComparisonError(f"There is no part {part[:40]!r}", expected="lens or attention")
 
-    def figure(self) -> Any:
-        """A plotly figure over the places of the reply: the log-probability of each token in both runs (nats), and
-        below it KL where it was measured. Raises WorkbenchError without plotly."""
+    def figure(self, part: str = "tokens") -> Any:
+        """A plotly figure of the "tokens", the one part that is drawn here: over the places of the reply the
+        log-probability of each token in both runs (nats), and below it KL where it was measured. Raises ComparisonError
+        for another part (`Inspection.figure` draws those of one run), WorkbenchError without plotly."""
+        if part != "tokens":
+            raise ComparisonError(
+                f"There is no figure of {repr(part)[:40]}", expected='"tokens"',
+                remedy="Ask one of the two runs for the others: found.a.figure(part)",
+            )  # fmt: skip
         return importlib.import_module("workbench.figures.runs").comparison_figure(self)
 
     def tables(self) -> list[tuple[str, pd.DataFrame]]:

@@ -20,6 +20,7 @@ import pandas as pd
 from workbench.comparison.effects import Interval, interval
 from workbench.comparison.factorial_result import ranges
 from workbench.errors import ComparisonError
+from workbench.models.given import path_given
 from workbench.results import Result
 
 COLUMNS = ("text", "position", "token_id", "piece", "logprob_a", "logprob_b", "difference", "kl_ab", "kl_ba")
@@ -118,8 +119,9 @@ class TextComparison(Result):
 
     def to_csv(self, path: str | Path, tokens: bool = False) -> Path:
         """Write the table of texts, or with ``tokens`` that of every token."""
-        (self.tokens.set_index("text") if tokens else self.table()).to_csv(path)
-        return Path(path)
+        target = path_given(path)
+        (self.tokens.set_index("text") if tokens else self.table()).to_csv(target)
+        return target
 
     def figure(self) -> Any:
         """A plotly figure: the difference of each text, and by position, with intervals. Raises ComparisonError where

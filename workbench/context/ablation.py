@@ -17,6 +17,7 @@ import pandas as pd
 from workbench.context.grid import Grid
 from workbench.context.study import RetrievalStudy, needle
 from workbench.errors import WorkbenchError
+from workbench.models.given import models_given
 from workbench.results import Result
 from workbench.statistics import bootstrap_mean, sign_test, wilson
 
@@ -126,6 +127,7 @@ def ablation(
     """An `AblationStudy` of ``model`` as it is, without ``heads``, and without each set of ``control`` heads, on the
     same questions; ``asked`` are the keywords of `needle`. Iterate it, then its ``found``. Raises WorkbenchError for no
     heads or two equal sets."""
+    models_given(model)
     sets = tuple(tuple(sorted((int(layer), int(head)) for layer, head in one)) for one in (heads, *control))
     if not all(sets) or len(set(sets)) < len(sets):
         raise WorkbenchError("A set of heads is empty or comes twice", expected="different sets of (layer, head)")

@@ -18,6 +18,7 @@ import xarray as xr
 from workbench.context.apart import known, told_apart
 from workbench.context.store import read_settings, read_trials
 from workbench.errors import WorkbenchError
+from workbench.models.given import path_given
 from workbench.results import Result
 from workbench.statistics import bootstrap_mean, sign_test, wilson
 
@@ -41,7 +42,7 @@ class Grid(Result):
     def open(cls, path: str | Path) -> Grid:
         """The results in a study's folder, or in the file that ``save`` wrote. Raises FileFormatError for what is
         neither."""
-        if Path(path).is_file():
+        if path_given(path, "file or folder").is_file():
             return super().open(path)
         return cls(read_trials(path), {"settings": read_settings(path)})
 
@@ -109,16 +110,18 @@ class Grid(Result):
 
     def save_csv(self, path: str | Path) -> Path:
         """Write the cells as CSV."""
-        self.cells.to_csv(path, index=False)
-        return Path(path)
+        target = path_given(path)
+        self.cells.to_csv(target, index=False)
+        return target
 
     def save_jsonl(self, path: str | Path) -> Path:
         """Write every trial as a line of JSON, the first one being the provenance: for others to recompute."""
-        with open(path, "w", encoding="utf-8") as file:
+        target = path_given(path)
+        with target.open("w", encoding="utf-8") as file:
             file.write(json.dumps({"provenance": dict(self.provenance)}, default=str) + "\n")
             for row in self.trials.to_dict("records"):
                 file.write(json.dumps(row, default=_plain, ensure_ascii=False) + "\n")
-        return Path(path)
+        return target
 
     @property
     def models(self) -> list[str]:
@@ -131,9 +134,9 @@ class Grid(Result):
 
     def save_svg(self, path: str | Path, task: str | None = None) -> Path:
         """Write the grid as one SVG picture: right answers in each cell, one panel a model."""
-        drawn = importlib.import_module("workbench.figures.grid_svg").grid_svg(self, task)
-        Path(path).write_text(drawn, encoding="utf-8")
-        return Path(path)
+        target, drawn = path_given(path), importlib.import_module("workbench.figures.grid_svg").grid_svg(self, task)
+        target.write_text(drawn, encoding="utf-8")
+        return target
 
     def figure(self, task: str | None = None) -> Any:
         """A plotly figure: depth by length for each model, coloured by the share of right answers."""

@@ -18,8 +18,9 @@ import pandas as pd
 import xarray as xr
 
 from workbench.context.loss import token_losses
-from workbench.errors import ContextLengthError
+from workbench.errors import ContextLengthError, WorkbenchError
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 from workbench.results import Result
 from workbench.statistics import bootstrap_mean
 
@@ -69,10 +70,18 @@ def repeated(vocabulary: int, period: int, seed: int, bos: int | None = 1) -> li
 
 
 def induction(
-    models: Sequence[Model], periods: Sequence[int], rows: int = 4, seed: int = 0, stop: threading.Event | None = None
+    models: Model | Sequence[Model],
+    periods: Sequence[int],
+    rows: int = 4,
+    seed: int = 0,
+    stop: threading.Event | None = None,
 ) -> Iterator[InductionCurve]:
     """Yields the `InductionCurve` after every period of every model. Raises ContextLengthError for a period that does
     not fit twice."""
+    models = models if isinstance(models, Sequence) else [models]
+    models_given(*models)
+    if not models:
+        raise WorkbenchError("There is no model", expected="at least one")
     found, said = [], {}
     for model in models:
         said[model.name] = provenance(model.loaded, (), {"periods": list(periods), "rows": rows, "seed": seed})

@@ -24,6 +24,7 @@ from workbench.context.item import Item
 from workbench.errors import ContextLengthError
 from workbench.generation.prefill import new_cache, prefill
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 from workbench.models.placement import turn
 from workbench.results import Result
 
@@ -170,6 +171,7 @@ class _Watch:
 def mechanism(model: Model, item: Item) -> Mechanism:
     """The `Mechanism` of ``model`` on ``item``. Raises ContextLengthError for an item longer than the model's
     positions."""
+    models_given(model)
     if item.length > model.context:
         raise ContextLengthError(
             f"A context of {item.length} tokens", expected=f"at most {model.context} for {model.name}"

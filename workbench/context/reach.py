@@ -22,6 +22,7 @@ from workbench.context.loss import STEP
 from workbench.errors import ContextLengthError, PromptError
 from workbench.generation.prefill import forward_rows, new_cache
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _last_logits(model: Model, ids: Sequence[int]) -> torch.Tensor:
 
 
 def _checked(model: Model, ids: Sequence[int]) -> list[int]:
+    models_given(model)
     found = [int(token) for token in ids]
     if not found:
         raise PromptError("There are no tokens", expected="at least one")

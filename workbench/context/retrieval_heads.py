@@ -21,6 +21,7 @@ from workbench.context.ablation import Head, ablation
 from workbench.context.item import Item
 from workbench.context.mechanism import Mechanism, mechanism
 from workbench.errors import WorkbenchError
+from workbench.models.given import models_given
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class HeadSearch:
 
     def __init__(self, model: Model, items: Iterable[Item], stop: threading.Event | None = None) -> None:
         """Raises WorkbenchError without items."""
+        models_given(model)
         self.model, self.items, self.stop = model, list(items), stop or threading.Event()
         if not self.items:
             raise WorkbenchError("There are no items to look at", expected="at least one, with a needle")

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.errors import FileFormatError
+from workbench.models.given import path_given
 
 SETTINGS = "study.json"
 FULL = 256
@@ -32,7 +33,7 @@ class TrialStore:
     def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
         """Opens or begins the folder. Raises FileFormatError for a folder with other settings, or one that cannot be
         written."""
-        self.folder = Path(folder)
+        self.folder = path_given(folder, "folder")
         wanted = json.loads(json.dumps(dict(settings)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ class TrialStore:
 
 def read_settings(folder: str | Path) -> dict[str, Any]:
     """What a study's folder was begun with. Raises FileFormatError for a folder without one."""
-    path = Path(folder) / SETTINGS
+    path = path_given(folder, "folder") / SETTINGS
     try:
         if path.stat().st_size > 2**24:
             raise ValueError
@@ -113,7 +114,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
 
 def read_trials(folder: str | Path) -> pd.DataFrame:
     """All finished trials, each once, in the order of their keys. Raises FileFormatError for a damaged part."""
-    folder = Path(folder)
+    folder = path_given(folder, "folder")
     parts: list[pd.DataFrame] = []
     held = 0
     for path in _parts(folder):

@@ -24,6 +24,7 @@ from workbench.context.store import TrialStore, read_trials
 from workbench.context.task import Task
 from workbench.context.tasks import task as named
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 
 if TYPE_CHECKING:
     from workbench.model import Model
@@ -171,6 +172,7 @@ def needle(
     alone is used where none is named. Raises a WorkbenchError for what cannot be.
     """
     every = tuple(models) if isinstance(models, Sequence) else (models,)
+    models_given(*every)
     context = min(model.context for model in every) if every else 0
     asked = tuple(lengths) if lengths is not None else tuple(round(context * part / 5) for part in range(1, 6))
     wanted = [tasks] if isinstance(tasks, str | Task) else list(tasks)

@@ -18,6 +18,7 @@ from workbench.errors import PromptError, WorkbenchError
 from workbench.facts.prompt_lab import NOT_V1
 from workbench.facts.template_loss import LOSS_NOTE, table_of_loss
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 from workbench.models.registry import assets_folder
 from workbench.results import Result
 from workbench.statistics import CONFIDENCE, bootstrap_mean
@@ -91,6 +92,7 @@ class PromptCostRun:
         self, model: Model, conversations: Iterable[Any] | Path | None = None, stop: threading.Event | None = None
     ) -> None:
         """Raises PromptError for a tokenizer that is not v1 and for no conversations."""
+        models_given(model)
         if not model.tokenizer.is_v1:
             raise PromptError(f"{model.name} has nothing to compare with. {NOT_V1}")
         self._model, self._stop = model, stop or threading.Event()

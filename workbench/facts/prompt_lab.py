@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.chat.conversation import Conversation, Message
+from workbench.chat.conversation import Conversation, Message, messages_of
 from workbench.chat.templates import PromptForm, injections, prompt_forms
 from workbench.errors import PromptError
 from workbench.facts.template_loss import LOSS_NOTE, table_of_loss
 from workbench.inspection.provenance import provenance
+from workbench.models.given import models_given
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ class PromptLab(Result):
 def prompt_lab(model: Model, conversation: Conversation | Iterable[Any] | str, *, loss: bool = True) -> PromptLab:
     """The `PromptLab` of a conversation (a str is one question). ``loss`` also runs the model, once a form. Raises
     PromptError for what the reference refuses, ContextLengthError for what is too long."""
-    messages = [Message("user", conversation)] if isinstance(conversation, str) else list(conversation)
-    made = [Message.of(message) for message in messages]
+    models_given(model)
+    made = [Message("user", conversation)] if isinstance(conversation, str) else messages_of(conversation)
     forms = prompt_forms(model.tokenizer, made)
     warned = [one["sentence"] for one in injections(model.tokenizer, made)]
     right = {place: forms[0].pieces[start:stop] for place, start, stop in forms[0].answers}

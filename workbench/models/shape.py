@@ -9,6 +9,7 @@ from typing import Any
 from workbench.errors import CheckpointError, UnknownModelError
 from workbench.models.architecture import ABSENT, DEFAULT_WINDOW, read_window
 from workbench.models.checkpoint import read_json_object
+from workbench.models.given import models_given
 from workbench.models.registry import ModelSpec, assets_folder, resolve
 
 _MOST = 2**31 - 1
@@ -38,6 +39,7 @@ class ModelShape:
             return model
         if isinstance(model, str | Path):
             return _named(resolve(str(model)))
+        models_given(model)
         return _from_config(model.name, vars(model.module.config) | {"sliding_window": model.window})
 
     @classmethod

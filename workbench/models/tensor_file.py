@@ -13,12 +13,13 @@ from safetensors.numpy import save_file
 
 from workbench.errors import FileFormatError
 from workbench.models.checkpoint import first_line
+from workbench.models.given import path_given
 
 
 def write_tensor_file(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Path:
     """Write ``arrays`` and the text ``metadata`` of the header to ``path``, which comes back. FileFormatError when it
     cannot be written; nothing is left half written."""
-    path = Path(path)
+    path = path_given(path)
     if not path.parent.is_dir():
         raise FileFormatError(f"The folder of {path.name} does not exist", remedy="Create it or choose another one")
     temporary = None

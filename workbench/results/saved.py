@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from workbench.errors import FileFormatError
+from workbench.models.given import path_given
 from workbench.models.tensor_file import write_tensor_file
 from workbench.results.codec import decode, encode
 
@@ -59,7 +60,7 @@ def open_result(path: str | Path, kind: type | None = None) -> Any:
 
     Raises FileFormatError when it is missing, damaged, too large, no result, or one of another kind.
     """
-    path = Path(path)
+    path = path_given(path)
     if path.is_dir():
         raise FileFormatError(
             f"{path.name} is a folder", expected="a file written by a result's save",

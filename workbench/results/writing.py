@@ -7,12 +7,13 @@ import tempfile
 from pathlib import Path
 
 from workbench.errors import FileFormatError
+from workbench.models.given import path_given
 
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write ``text`` in UTF-8 to ``path``, whose folder is made where it is missing; nothing is left half written.
     FileFormatError when it cannot be written."""
-    target, name = Path(path), None
+    target, name = path_given(path), None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
