@@ -125,7 +125,7 @@ def test_manners(made: dict[str, Result], kind: str, tmp_path: Path) -> None:
     data = data_of(page)
     for shown in (bundle["text/html"], page):
         assert "<img src=x" not in shown and "<b>" not in shown.replace("<b>${", "")
-    assert page.count("</script>") == 3 and "default-src 'none'" in page
+    assert page.count("</script>") == 4 and "default-src 'none'" in page
     if kind not in ("Inspection", "Comparison"):
         assert data["tables"] and data["line"] == line
         assert bool(data["charts"] or data["grids"]) == (kind not in NO_FIGURE)
