@@ -20,14 +20,16 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from apps.server.faults import DISK, SENTENCES, kind_of
 from apps.server.metrics import Metrics
 from apps.server.paths import API, Paths
 from apps.server.rates import Rates
 from apps.server.settings import Settings
-from apps.server.uploads import FORM, Uploads
+from apps.server.uploads import FORM, Uploads, dropped
 
 CLIENT: ContextVar[str] = ContextVar("client", default="")
 """The address whose request is being answered; "" where that is nobody's."""
@@ -48,6 +50,7 @@ HEADERS = {
     "Content-Security-Policy": FRAMES,
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+TOO_LONG = "The request is longer than it may be, or did not come to its end."
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
 """What Gradio raises for a request that no page would send."""
 
@@ -137,6 +140,17 @@ class Door:
 
         try:
             await self._app(scope, receive, sent)
+        except ClientDisconnect as error:  # it has gone, or `_counted` has ended what was too long
+            dropped(error)
+            if not begun:
+                await _answer(413, TOO_LONG)(scope, receive, send)
+        except OSError as error:
+            if begun or kind_of(error) != DISK:
+                raise
+            dropped(error)
+            self._metrics.failed(DISK)
+            print(f"The disk is full, so {path[:60]!r} was not served: {error.strerror}", flush=True)
+            await _answer(507, SENTENCES[DISK])(scope, receive, send)
         except RuntimeError as error:
             if not begun or not isinstance(error.__cause__, HTTPException):
                 raise  # else Gradio has told its reader, in the stream, that there is nothing to read

@@ -14,8 +14,10 @@ import torch
 from apps.server.metrics import Metrics
 from workbench.errors import WorkbenchError
 
-MEMORY, DISK, OTHER, HUNG = "memory", "disk", "unexpected", "hung"
+MEMORY, DISK, OTHER, HUNG, TAKEN = "memory", "disk", "unexpected", "hung", "taken"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_IN_RUST = tuple(f"(os error {number})" for number in _FULL)
+"""What safetensors and arrow say of a full disk: their errors are no OSErrors."""
 _TOO_LITTLE = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 """What torch's RuntimeErrors say of an allocation that failed: its CPU allocator, CUDA, cuBLAS."""
 SENTENCES = {
@@ -52,9 +54,10 @@ class Faults:
             free()
         return str(error) if isinstance(error, WorkbenchError) and kind == MEMORY else SENTENCES[kind]
 
-    def count(self, kind: str) -> None:
-        """One more fault of ``kind``, for the operator."""
-        self._metrics.failed(kind)
+    def count(self, kind: str, times: int = 1) -> None:
+        """So many more faults of ``kind``, for the operator."""
+        for _ in range(times):
+            self._metrics.failed(kind)
 
 
 def kind_of(error: BaseException) -> str | None:
@@ -65,6 +68,8 @@ def kind_of(error: BaseException) -> str | None:
         if isinstance(one, RuntimeError) and any(words in str(one) for words in _TOO_LITTLE):
             return MEMORY
         if isinstance(one, OSError) and one.errno in _FULL:
+            return DISK
+        if not isinstance(one, WorkbenchError) and any(words in str(one) for words in _FULL_IN_RUST):
             return DISK
         if isinstance(one, OSError) and one.errno == errno.ENOMEM:
             return MEMORY

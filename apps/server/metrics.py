@@ -100,7 +100,7 @@ def _family(name: str, kind: str, about: str, values: Mapping[str, float], label
     lines.append(f"# TYPE workbench_{name} {kind}")
     for key, value in values.items():
         mark = f'{{{label}="{key}"}}' if label else ""
-        lines.append(f"workbench_{name}{mark} {value:g}")
+        lines.append(f"workbench_{name}{mark} {value:.15g}")  # counts stay whole
     return lines
 
 

@@ -54,7 +54,7 @@ class Settings(BaseModel):
     concurrency: int = _limit(1, "Requests for a reply that are answered at once; the others wait in line")
     studies: int = _limit(1, "Computations of the other pages that run at once")
     queue_length: int = _limit(16, "Requests that may wait in each of the two lines", 0)
-    per_visitor: int = _limit(8, "Requests of one tab that run or wait in a line")
+    per_visitor: int = _limit(8, "Requests of one tab, or of all programs of one address, that run or wait in a line")
     requests_per_minute: int | None = _limit(None, "Requests to a model from one address in a minute")
     calls_per_minute: int | None = _limit(None, "Calls of any kind from one address in a minute", 30)
     sessions: int = _limit(64, "Tabs that are kept")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,17 @@ class Uploads:
             if held(self._folder) > TOGETHER * self.most:
                 return 503, "Many files are being opened. Try again in a minute."
         return None
+
+
+def dropped(error: BaseException) -> None:
+    """Close and delete the files that a broken upload has begun, as the parsers of its traceback know them: Gradio
+    and Starlette delete them only where the form itself is at fault, not on a full disk, not when the sender goes."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for file in getattr(frame.f_locals.get("self"), "_files_to_close_on_error", ()):
+            with contextlib.suppress(OSError):
+                file.close()  # writes what is left, which may fail again
+            with contextlib.suppress(OSError):
+                Path(file.name).unlink(missing_ok=True)
 
 
 def swept(folder: Path, now: float | None = None) -> None:

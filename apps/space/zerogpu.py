@@ -16,9 +16,10 @@ import spaces
 import torch
 
 import workbench as wb
-from apps.studio.visit import Request, Visiting, visit
+from apps.server.faults import TAKEN
+from apps.studio.visit import LentError, Request, Visiting, visit
 from apps.studio.writing import Event
-from workbench.errors import DeviceError, WorkbenchError
+from workbench.errors import WorkbenchError
 
 START, READ, WRITE, MODERATE = 12.0, 0.002, 0.06, 4.0
 """Seconds, assumed and not measured on ZeroGPU: moving both 7B models to the GPU and packing results; a token that one
@@ -26,10 +27,6 @@ model reads with everything captured; one that it writes; a text that it moderat
 MOST = 110
 """Seconds that are asked for at most: less than a visitor without an account has in a day (120)."""
 ELSEWHERE = "The recorded runs stay open. More: sign in to Hugging Face, duplicate this Space, or run workbench app"
-
-
-class LentError(DeviceError):
-    """No GPU was lent, or it was taken back."""
 
 
 def seconds(request: Request) -> int:
@@ -84,9 +81,9 @@ def refusal(title: str, message: str) -> LentError:
     """What `spaces` says of a GPU that is not lent, with what can be done."""
     message = message.strip().rstrip(".")
     if "worker" in title:
-        return LentError(f"The GPU was taken back before the reply had ended ({message})", remedy="Ask again")
+        return LentError(TAKEN, f"The GPU was taken back before the reply had ended ({message})", remedy="Ask again")
     if "illegal duration" in title:
-        return LentError(message, remedy=f"Ask for a shorter reply. {ELSEWHERE}")
+        return LentError("duration", message, remedy=f"Ask for a shorter reply. {ELSEWHERE}")
     if "exceeded" in title:
-        return LentError(f"There is no GPU time left: {message}", remedy=ELSEWHERE)
-    return LentError(f"There is no GPU at this moment: {message}", remedy=f"Ask again in a minute. {ELSEWHERE}")
+        return LentError("quota", f"There is no GPU time left: {message}", remedy=ELSEWHERE)
+    return LentError("gpu", f"There is no GPU at this moment: {message}", remedy=f"Ask again in a minute. {ELSEWHERE}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import workbench as wb
 from apps.studio.jobs import Told
+from apps.studio.lengths import check_lengths
 from apps.studio.studio import Studio
 from workbench.behaviour.suite import SHIPPED, parse_suite
 from workbench.errors import FileFormatError, SamplingError, WorkbenchError
@@ -71,6 +72,8 @@ class BehaviourEvents:
             yield {"share": 0.0, "said": f"loading {' and '.join(names)}"}
             folder = self._folder(key)
             models = [self._studio.shelf.get(name) for name in names]
+            asked = ["\n".join((item.system, *item.turns)) for item in suite.items[:limit]]
+            check_lengths(self._studio.admission, models, asked, "workbench suite run")
             partial: dict[str, Any] | None = None
             for step in wb.run_suite(
                 models, suite, folder, sampling=sampling, stop=stop, items=chosen, safe_prompt=safe_prompt
@@ -166,7 +169,7 @@ def _whole(request: dict[str, Any], key: str, low: int, high: int) -> int:
 
 def _number(request: dict[str, Any], key: str) -> float:
     value = request.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise SamplingError(f"{key} is {str(value)[:20]}", expected="a number")
     return float(value)
 

@@ -29,7 +29,7 @@ word, also in the moment between the last output, which the visitor sees, and th
 
 def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
     """Lay out the page inside ``page`` and wire its events; ``new_tokens`` is the longest reply it starts with."""
-    events, choices = ChatEvents(studio), list(studio.choices)
+    events, choices, faults = ChatEvents(studio), list(studio.choices), studio.admission.faults
     key = gr.Textbox(visible=False, elem_id="wb-key")  # its value is put in by the browser, with every event
     with gr.Row(elem_id="wb-page-row"):
         with gr.Column(scale=9, min_width=330, elem_id="wb-left"):
@@ -43,11 +43,15 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
             # Gradio finds the names of events in this text.
             order = "(order) => trigger('order', order), () => trigger('restore', {})"
             chat = drawn(
-                f"chat.chat(element, props, watch, server, {order})", "wb-chat", value=first, functions=[events.act]
+                f"chat.chat(element, props, watch, server, {order})",
+                "wb-chat",
+                value=first,
+                functions=[events.act],
+                faults=faults,
             )
             if studio.opinions is not None:
                 asked_for = [sentences(one) for one in OpinionEvents(studio, studio.opinions).functions]
-                drawn("opinions.opinions(element, server)", "wb-opinions", functions=asked_for)
+                drawn("opinions.opinions(element, server)", "wb-opinions", functions=asked_for, faults=faults)
             with gr.Column(elem_id="wb-composer"):
                 composer = gr.Textbox(
                     placeholder="Ask something", show_label=False, label="Question", lines=1, max_lines=8,
@@ -68,12 +72,14 @@ def chat_page(page: gr.Blocks, studio: Studio, new_tokens: int) -> None:
                 settings = settings_inputs(new_tokens, studio.settings.max_new_tokens or MOST_NEW_TOKENS)
                 drawn("guards.guards(element)", "wb-guards")
         with gr.Column(scale=11, min_width=330, elem_id="wb-right"):
-            drawn("host.inspect(element, server)", "wb-inspector", functions=[events.answer, studio.pairs.difference])
+            asked_for = [events.answer, studio.pairs.difference]
+            drawn("host.inspect(element, server)", "wb-inspector", functions=asked_for, faults=faults)
             # Gradio finds the names of events in this text.
             asking = "(asked) => trigger('measure', asked), (asked) => trigger('halt', asked)"
             measuring = drawn(f"measuring.measuring(element, props, watch, {asking})", "wb-measuring")
             kept = run_events(studio)
-            drawn("kept.kept(element, server)", "wb-kept", functions=[kept.listed, kept.seen, kept.export])
+            asked_for = [kept.listed, kept.seen, kept.export]
+            drawn("kept.kept(element, server)", "wb-kept", functions=asked_for, faults=faults)
     outputs = [chat, composer, sender, stopper, repeat]
     # No limit of Gradio's own: who has to wait is told so by `Admission`, in the tab that waits.
     model_work: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None, "show_progress": "hidden"}

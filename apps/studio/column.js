@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { draw as drawTokens } from "./tokens.js";
-import { page, put } from "./wire.js";
+import { page, put, tell } from "./wire.js";
 import { entry } from "./message.js";
 import { switches } from "./switches.js";
 import { alternatives } from "./alternatives.js";
@@ -36,9 +36,10 @@ export function column(select, order) {
   const head = make("div", { class: "wb-column-head" }, badge, switching.button);
   const messages = make("div", { class: "wb-messages", tabindex: "0", role: "log", "aria-label": "Conversation" });
   const note = make("p", { class: "wb-column-note", role: "status" });
+  const recorded = make("button", { type: "button", class: "wb-button wb-column-offer", text: "Open a recorded exchange", on: { click: () => tell("recordings") } });
   const strip = make("div", { class: "wb-column-strip" });
   const going = alternatives((from) => order({ kind: "continue", model: latest.model, ...from }));
-  const element = make("section", { class: "wb-column" }, head, switching.panel, messages, note, strip, going.element);
+  const element = make("section", { class: "wb-column" }, head, switching.panel, messages, note, recorded, strip, going.element);
   const shown = [];
   let latest = null; // what was drawn last
   let pinned = true; // the newest words stay in sight until somebody scrolls up
@@ -88,6 +89,7 @@ export function column(select, order) {
     });
     if (changed && pinned) messages.scrollTop = 1e7;
     put(note, data.note || (data.messages.length ? "" : "Nothing said yet."));
+    recorded.hidden = !(data.offers && page.recordings);
     drawStrip(data);
   }
 

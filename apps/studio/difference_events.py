@@ -9,6 +9,7 @@ from typing import Any
 
 import workbench as wb
 from apps.studio.jobs import Told
+from apps.studio.lengths import check_lengths
 from apps.studio.studio import Studio
 from workbench.comparison import changing, comparing_texts
 from workbench.comparison.questions import texts_of
@@ -71,6 +72,7 @@ class DifferenceEvents:
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the models"}
             a, b = (self._studio.shelf.get(name) for name in names)
+            check_lengths(self._studio.admission, (a, b), texts, "workbench compare --text")
             steps = comparing_texts(a, b, texts, stop=stop)
             while True:
                 try:

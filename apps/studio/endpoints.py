@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -39,14 +40,14 @@ def add_endpoints(shelf: Shelf, admission: Admission) -> None:
         said = with_safe_prompt(_checked(messages), safe_prompt)
         sampling = _sampling(max_new_tokens, temperature, top_p, seed)
         admission.check_reply(sampling.max_new_tokens)
-        heard = listening()
         with _turn(admission) as turn:
+            until = Until(turn, admission)
             chosen = _fitting(admission, _named(shelf, model), said)
             run = chosen.generate(said, sampling, wb.Capture.nothing())
             for _ in run:
                 admission.metrics.wrote(1)
-                if late := turn.overdue or ("" if heard() else GONE):
-                    raise WorkbenchError(late)
+                if until.is_set():
+                    raise WorkbenchError(until.late)
         return {
             "model": chosen.name, "reply": run.text, "tokens": len(run.steps), "finish": run.finish_reason,
             "seed": run.sampling.seed, "safe_prompt": safe_prompt,
@@ -69,9 +70,12 @@ def add_endpoints(shelf: Shelf, admission: Admission) -> None:
         said, capture = _checked(messages), wb.Capture.nothing()
         sampling = _sampling(max_new_tokens, 0.0, 1.0, 0)
         admission.check_reply(sampling.max_new_tokens)
-        with _turn(admission):
+        with _turn(admission) as turn:
+            until = Until(turn, admission)
             a, b = (_fitting(admission, shelf.get(name), said) for name in shelf.names)
-            found = wb.compare(a, b, said, sampling=sampling, capture=capture)
+            found = wb.compare(a, b, said, sampling=sampling, capture=capture, stop=cast(threading.Event, until))
+            if until.late:
+                raise WorkbenchError(until.late)
             admission.metrics.wrote(sum(len(one.ids) - one.prompt_length for one in (found.a, found.b)))
         rows = json.loads(found.table.to_json(orient="records"))
         return {
@@ -88,13 +92,35 @@ def add_endpoints(shelf: Shelf, admission: Admission) -> None:
         )
 
 
+class Until:
+    """Asked like a threading.Event: set once ``turn`` takes longer than it may, or its client has gone; ``late`` says
+    which, "" before."""
+
+    def __init__(self, turn: Turn, admission: Admission) -> None:
+        self._turn, self._metrics, self._heard = turn, admission.metrics, listening()
+        self.late = ""
+
+    def is_set(self) -> bool:
+        if not self.late and (overdue := self._turn.overdue):
+            self._metrics.refused("seconds")
+            self.late = overdue
+        elif not self.late and not self._heard():
+            self.late = GONE
+        return bool(self.late)
+
+
+def caller(client: str) -> Visitor:
+    """Who calls from outside a page: all calls of one address are one visitor's."""
+    return Visitor(f"api {client}", client)
+
+
 @contextmanager
 def _turn(admission: Admission) -> Iterator[Turn]:
     """The turn of a request that comes from outside a page, when it has come; left at the end."""
     request = LocalContext.request.get(None)
     host = request.client.host if request is not None and request.client else ""
     client = address(host, request.headers if request is not None else {}, admission.settings.proxies)
-    with admission.turn(Visitor(f"api {client}", client)) as turn:
+    with admission.turn(caller(client)) as turn:
         heard = listening()
         while not turn.wait(PAUSE):
             if not heard():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import workbench as wb
 from apps.server.faults import Faults
@@ -55,8 +56,9 @@ class Entering:
                     column.talk = self._with(column, broken.text, broken.reply)
                     self._session.keep()
             except WorkbenchError as error:  # too many versions, too many characters
-                broken = Broken(f"{broken.sentence} {error}")
+                broken = replace(broken, sentence=f"{broken.sentence} {error}", text="", reply=None)
             fail(column, self._runs, broken.sentence + (" The reply so far is kept." if broken.reply else ""))
+            column.offers = broken.offers
 
     def _done(self, column: Column, made: Made) -> None:
         before = column.talk

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from apps.studio.jobs import Told
+from apps.studio.lengths import check_lengths
 from apps.studio.shelf import title
 from apps.studio.studio import Studio
 from workbench.errors import PromptError, WorkbenchError
@@ -46,9 +47,11 @@ class FactEvents:
         """Probe theta and window of {"model"} on {"text"}: texts parted by lines of ---, or "" for those that come with
         the workbench. {"job": id}; its result: {"card", "probes": [{switch, said, agrees, stated, rows}]}"""
         model = self._model(request)
-        texts = _texts(request.get("text"))
+        own = _own(request.get("text"))
+        texts = own or list(probe_texts())
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
+            check_lengths(self._jobs.admission, [model], own, "workbench facts")
             probes: list[Probe] = []
             for switch, steps in (("theta", theta_steps), ("window", window_steps)):
                 asked = steps(model, texts, stop=stop)
@@ -125,9 +128,10 @@ def _finite(row: dict[Any, Any]) -> dict[Any, Any]:
     return {name: None if value != value else value for name, value in row.items()}
 
 
-def _texts(text: Any) -> list[Any]:
+def _own(text: Any) -> list[Any]:
+    """The visitor's texts; none where those that come along are asked for."""
     if not isinstance(text, str) or not text.strip():
-        return list(probe_texts())
+        return []
     if len(text) > MOST_CHARACTERS:
         raise PromptError(f"The texts have {len(text):,} characters", expected=f"at most {MOST_CHARACTERS:,}")
     parts = [part.strip() for part in f"\n{text}\n".replace("\r\n", "\n").split("\n---\n")]

@@ -8,11 +8,12 @@ from typing import Any
 
 import workbench as wb
 from apps.studio.jobs import Told
+from apps.studio.lengths import check_lengths
 from apps.studio.shelf import title
 from apps.studio.studio import Studio
 from workbench.behaviour.guarded import Guarded, guarded_steps
 from workbench.behaviour.moderation import CATEGORIES
-from workbench.chat.guardrails import SAFE_PROMPT
+from workbench.chat.guardrails import SAFE_PROMPT, with_safe_prompt
 from workbench.errors import PromptError, WorkbenchError
 
 MOST_PROMPTS = 16
@@ -46,17 +47,19 @@ class GuardrailEvents:
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the model"}
             model = self._studio.shelf.get(str(name))
+            said = [with_safe_prompt(one) for one in prompts]
+            check_lengths(self._studio.admission, [model], said, "workbench moderate")
             steps = guarded_steps(
                 model, prompts, wb.Sampling(max_new_tokens=longest), moderated=moderated, stop=stop
             )  # fmt: skip
-            done, partial, said = 0, None, code(str(name), prompts, longest, moderated)
+            done, partial, made = 0, None, code(str(name), prompts, longest, moderated)
             while True:
                 try:
                     share, words, found = next(steps)
                 except StopIteration as end:
-                    return shown(end.value, said) if end.value.replies else None
+                    return shown(end.value, made) if end.value.replies else None
                 if len(found.replies) > done:
-                    done, partial = len(found.replies), shown(found, said)
+                    done, partial = len(found.replies), shown(found, made)
                 yield {"share": share, "said": words, "partial": partial}
 
         return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench moderate")}

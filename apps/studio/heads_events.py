@@ -48,6 +48,7 @@ class HeadsEvents:
         asked = read({**form, "form": "chat", "haystack": "", "own": ""}, self._offered.named())
         if asked.tasks == ("own",):
             raise WorkbenchError("A task of your own cannot be looked at here", remedy="Use workbench heads")
+        self._studio.admission.check_prompt(max(asked.lengths), "workbench heads")
         count = len(asked.lengths) * len(DEPTHS) * asked.cases
         if count > MOST_ITEMS:
             raise WorkbenchError(f"These are {count} questions", expected=f"at most {MOST_ITEMS} here")
@@ -87,7 +88,7 @@ class HeadsEvents:
                 yield {"share": 0.5 + told.done / told.of / 2, "said": said, "partial": partial}
             return shown(found, named, asked, float(least), study.found)
 
-        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work)}
+        return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench heads")}
 
 
 def _layers(found: RetrievalHeads, count: int, below: float, first: int) -> list[int]:

@@ -65,11 +65,10 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
 
-    def start(self, owner: str, work: Work, home: str = HOME, kind: str = STUDY, client: str | None = None) -> str:
-        """Begin ``work`` when it is its turn; its id. RefusedError when a limit is reached. ``client`` is the address
-        that asks, by default that of the request being answered."""
-        visitor = Visitor(owner, CLIENT.get() if client is None else client)
-        turn = self.admission.enter(visitor, kind)
+    def start(self, owner: str, work: Work, home: str = HOME, kind: str = STUDY, visitor: Visitor | None = None) -> str:
+        """Begin ``work`` when it is its turn; its id. RefusedError when a limit is reached. ``visitor`` is who stands
+        in line, by default ``owner`` at the address whose request is being answered."""
+        turn = self.admission.enter(visitor or Visitor(owner, CLIENT.get()), kind)
         job = Job(secrets.token_urlsafe(12), owner, work, turn, home, self._clock())
         with self._lock:
             self._jobs[job.id] = job

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import gradio as gr
 from starlette.responses import JSONResponse
 
-from apps.server.faults import OTHER, SENTENCES, kind_of
+from apps.server.faults import Faults
+from apps.server.metrics import Metrics
 from workbench.views import bundle
 
 MODULES = (
@@ -35,22 +35,24 @@ def script() -> str:
 
 
 def drawn(
-    call: str, elem_id: str, value: Any = None, functions: Sequence[Callable[..., Any]] = (), head: str | None = None
-) -> gr.HTML:
+    call: str, elem_id: str, value: Any = None, functions: Sequence[Callable[..., Any]] = (), head: str | None = None,
+    faults: Faults | None = None,
+) -> gr.HTML:  # fmt: skip
     """An empty place that ``call`` draws into, a JavaScript expression such as "chat.chat(element, props, watch)" that
-    begins with the module's name. ``functions`` can be called from there as ``server.name(...)``."""
+    begins with the module's name. ``functions`` can be called from there as ``server.name(...)``; what breaks in them
+    is told and counted by ``faults``."""
     return gr.HTML(
         value=value,
         html_template="<div></div>",
         apply_default_css=False,
         js_on_load=f"(async () => {{ {READY} window.workbench.{call}; }})();",
-        server_functions=[_plain(one) for one in functions] or None,
+        server_functions=[_plain(one, faults or Faults(Metrics())) for one in functions] or None,
         head=head,
         elem_id=elem_id,
     )
 
 
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(function: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
     """A function of its own: Gradio writes an attribute into what it is given, which a method refuses. What fails in
     it is a sentence to the page and a trace in the log."""
 
@@ -59,8 +61,7 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return _written(function(*values))
         except Exception as error:
-            traceback.print_exc()
-            return {"error": SENTENCES[kind_of(error) or OTHER]}
+            return {"error": faults.told(error)}
 
     return called
 

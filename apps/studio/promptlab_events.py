@@ -47,7 +47,7 @@ class PromptLabEvents:
         if name not in self._shelf.names:
             raise WorkbenchError("There is no such model here", expected=" or ".join(map(title, self._shelf.names)))
         messages = read(request)
-        found = wb.prompt_lab(self._shelf.get(str(name)), messages, loss=False)
+        found = self._forms(self._shelf.get(str(name)), messages)
         return {"forms": forms(found), "warnings": list(found.warnings), "note": found.note,
                 "code": code(str(name), messages)}  # fmt: skip
 
@@ -77,12 +77,19 @@ class PromptLabEvents:
                 if not model.tokenizer.is_v1:
                     left_out.append(f"{title(name)}: {NOT_V1}")
                     continue
+                self._forms(model, messages)
                 found = wb.prompt_lab(model, messages)
                 assert found.loss is not None
                 rows += [{"model": title(name), **_row(row)} for row in found.loss.to_dict("records")]
             return _measured("this", rows, left_out, code(names[0], messages, loss=True))
 
         return work
+
+    def _forms(self, model: wb.Model, messages: list[Message]) -> PromptLab:
+        """The forms, before a model reads them; RefusedError when one is longer than a prompt may be here."""
+        found = wb.prompt_lab(model, messages, loss=False)
+        self._jobs.admission.check_prompt(max(len(form.ids) for form in found.forms), "workbench prompt")
+        return found
 
     def _shipped(self, stop: threading.Event) -> Generator[Told, None, Any]:
         names = self._shelf.names

@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { act } from "./tab.js";
+import { page, listen } from "./wire.js";
 
 /** Where an exchange of other models than the page's can be looked into. */
 function address(exchange) {
@@ -42,6 +43,8 @@ export function recordings(element, props) {
     else return;
     event.preventDefault();
   });
+  page.recordings = exchanges.length;
+  listen("recordings", () => { button.scrollIntoView({ block: "nearest" }); show(true); });
   list.append(...items);
   element.replaceChildren(holder);
 }

@@ -11,7 +11,8 @@ from typing import Any
 
 import workbench as wb
 from apps.server.admission import HOME
-from apps.server.faults import DISK, SENTENCES, kind_of
+from apps.server.faults import OTHER, Faults, kind_of
+from apps.server.metrics import Metrics
 from apps.server.paths import EXPORTS
 from apps.server.uploads import swept
 from apps.studio.looking import looked
@@ -35,10 +36,13 @@ class RunEvents:
     """The Runs page of one served app. Every answer is JSON; what goes wrong is {"error": sentence}."""
 
     def __init__(
-        self, runs: RunStore, folder: Path, pairs: Pairs | None = None, largest: int = LARGEST_FILE
+        self, runs: RunStore, folder: Path, pairs: Pairs | None = None, largest: int = LARGEST_FILE,
+        faults: Faults | None = None,
     ) -> None:  # fmt: skip
         """``folder`` is where the server keeps uploads and whence it serves files; ``pairs`` knows what was measured of
-        two runs; ``largest`` are the bytes of a file that may be opened, 0: none."""
+        two runs; ``largest`` are the bytes of a file that may be opened, 0: none; a full disk is
+        told and counted by ``faults``."""
+        self._faults = faults or Faults(Metrics())
         self.runs, self.folder, self.pairs, self.largest = runs, folder.resolve(), pairs, largest
 
     def listed(self, request: Any) -> Answer:
@@ -82,10 +86,8 @@ class RunEvents:
                 raise WorkbenchError(f"There is no export {kind[:20]!r}", expected=", ".join(FORMATS))
             return self._written([self.runs.kept(name, str(_of(request, "tab"))) for name in names], kind)
         except (WorkbenchError, OSError) as error:
-            if kind_of(error) == DISK:
-                return {"error": SENTENCES[DISK]}
-            if isinstance(error, WorkbenchError):
-                return {"error": str(error)}
+            if isinstance(error, WorkbenchError) or kind_of(error) != OTHER:
+                return {"error": self._faults.told(error)}
             return {"error": f"The file could not be written ({error.strerror}). Try again later."}
 
     def open(self, request: Any) -> Answer:

@@ -13,7 +13,8 @@ from apps.studio.studio import Studio
 
 def run_events(studio: Studio) -> RunEvents:
     """The events of the runs that ``studio`` keeps, with Gradio's own folder of uploads."""
-    return RunEvents(studio.runs, Path(get_upload_folder()), studio.pairs, studio.settings.import_mib * 2**20)
+    folder, largest = Path(get_upload_folder()), studio.settings.import_mib * 2**20
+    return RunEvents(studio.runs, folder, studio.pairs, largest, studio.admission.faults)
 
 
 def runs_page(studio: Studio) -> None:
@@ -21,4 +22,4 @@ def runs_page(studio: Studio) -> None:
     events = run_events(studio)
     asked = [events.listed, events.seen, events.answer, events.remove, events.export, events.open]
     asked.append(studio.pairs.difference)
-    drawn("runs.runs(element, server, upload)", "wb-runs", functions=asked)
+    drawn("runs.runs(element, server, upload)", "wb-runs", functions=asked, faults=studio.admission.faults)

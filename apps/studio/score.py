@@ -17,6 +17,7 @@ from starlette.routing import Route
 import workbench as wb
 from apps.server.admission import REPLY, Admission
 from apps.server.door import address
+from apps.studio.endpoints import caller
 from apps.studio.jobs import Jobs, Told
 from apps.studio.score_body import MOST_BYTES, InputData, Wrong, read, wrong
 from apps.studio.shelf import Shelf, title
@@ -64,7 +65,7 @@ class Score:
             return _refused(422, wrong(str(error), "input_data", "parameters", "max_new_tokens"))
         try:
             work = partial(_replies, self.shelf, name, found, admission)
-            job = self.jobs.start(owner, work, kind=REPLY, client=client)
+            job = self.jobs.start(owner, work, kind=REPLY, visitor=caller(client))
         except WorkbenchError as error:
             return _refused(503, wrong(str(error), kind="busy"))
         while (status := self.jobs.status(owner, job))["state"] in ("waiting", "running"):

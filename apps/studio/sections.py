@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol
 
+from apps.server.faults import kind_of
 from apps.studio.page_parts import drawn
 from apps.studio.studio import Studio
 from workbench.errors import WorkbenchError
@@ -40,11 +41,12 @@ def sections_page(studio: Studio, name: str, sections: Sequence[Section]) -> Non
         return {}
 
     functions = [*(sentences(one, studio.sessions.touch) for one in asked), page_models, job_status, job_halt]
-    drawn(f"{name}.{name}(element, server, upload)", f"wb-{name}", functions=functions)
+    drawn(f"{name}.{name}(element, server, upload)", f"wb-{name}", functions=functions, faults=studio.admission.faults)
 
 
 def sentences(function: Callable[[Any], Answer], seen: Callable[[str], None] | None = None) -> Callable[[Any], Answer]:
-    """``function``, answering {"error": sentence} where a WorkbenchError is raised; ``seen`` hears whose tab asks."""
+    """``function``, answering {"error": sentence} where a WorkbenchError is raised for what was asked (what broke
+    beneath it, a full disk, is left to who counts that); ``seen`` hears whose tab asks."""
 
     @wraps(function)
     def answered(request: Any) -> Answer:
@@ -57,6 +59,8 @@ def sentences(function: Callable[[Any], Answer], seen: Callable[[str], None] | N
             # who has no key is somebody else each time: nothing is kept where others without one could find it
             return function({**request, "tab": tab or secrets.token_urlsafe(24)})
         except WorkbenchError as error:
+            if kind_of(error) is not None:
+                raise
             return {"error": str(error)}
 
     return answered

@@ -43,7 +43,8 @@ class Column:
     ``switches`` are those of the next reply ({"window", "theta"}, only what differs from the model), ``cache`` is its
     cache policy ("": the model's own); ``strip`` shows the tokens of ``run``, the reply at message ``place`` (None:
     none), and ``facts`` what its inspection says of the model; ``used`` tokens were read and written; ``note`` is a
-    sentence under the messages (an error, a stop); ``live`` the reply being written.
+    sentence under the messages (an error, a stop), with which the recorded exchanges are offered where it ``offers``
+    them; ``live`` the reply being written.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Column:
     facts: dict[str, Any] = field(default_factory=dict)
     used: int = 0
     note: str = ""
+    offers: bool = False
     live: str | None = None
 
     @property
@@ -70,15 +72,8 @@ class Column:
 
     def blank(self) -> None:
         """No tokens to show."""
-        self.place, self.run, self.strip, self.facts, self.used, self.note, self.live = (
-            None,
-            None,
-            None,
-            {},
-            0,
-            "",
-            None,
-        )
+        self.place = self.run = self.strip = self.live = None
+        self.facts, self.used, self.note, self.offers = {}, 0, "", False
 
 
 @dataclass(frozen=True)

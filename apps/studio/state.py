@@ -65,6 +65,7 @@ def _column(column: Column, shelf: Shelf, guards: Guards) -> dict[str, Any]:
         "switched": guards.label(column.switches, column.cache),
         "messages": _messages(column),
         "note": column.note or base.get("failed", ""),
+        "offers": column.offers,
         "strip": column.strip.as_json() if column.strip else None,
         "run": column.run,
         "run_title": " · ".join(part for part in (base["title"], reply.switched if reply else "") if part),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 import workbench as wb
 from apps.server.admission import REPLY, STUDY, Admission
 from apps.server.opinion_hub import opened
@@ -53,7 +55,7 @@ class Studio:
         opening, jobs = Opening(shelf, runs, recorded), Jobs(admission=admission)
         sessions = Sessions(
             opening.session, known.sessions, each=known.sessions_per_client, forget=known.forget_seconds,
-            prefix_bytes=known.prefix_mib * 2**20,
+            prefix_bytes=known.prefix_mib * 2**20, refused=admission.metrics.refused,
         )  # fmt: skip
         made = cls(shelf, runs, opening, sessions, Pairs(runs, shelf), jobs, admission, [runs.forget, jobs.forget],
                    opened(known))  # fmt: skip
@@ -82,6 +84,8 @@ class Studio:
         gauges["runs"] = lambda: len(self.runs)
         gauges["run_bytes"] = lambda: self.runs.nbytes
         gauges["prefix_bytes"] = lambda: self.sessions.prefix_bytes
+        if self.settings.mode == "gpu":
+            gauges["gpu_bytes"] = torch.cuda.memory_reserved
 
     @property
     def choices(self) -> dict[str, list[str]]:

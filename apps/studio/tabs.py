@@ -38,9 +38,10 @@ class Sessions:
     def __init__(
         self, make: Callable[[str], Session], most: int = 64, grace: float = GRACE,
         clock: Callable[[], float] = time.monotonic, each: int | None = None, forget: float | None = None,
-        prefix_bytes: int = MOST_PREFIX_BYTES,
+        prefix_bytes: int = MOST_PREFIX_BYTES, refused: Callable[[str], None] = lambda why: None,
     ) -> None:  # fmt: skip
-        """``make(owner)`` gives a new `Session`."""
+        """``make(owner)`` gives a new `Session`; ``refused`` hears why a tab was not let in."""
+        self._refused = refused
         self._make, self._most, self._grace, self._clock = make, most, grace, clock
         self._each, self._forget, self._prefix_bytes = each, forget, prefix_bytes
         self._open: OrderedDict[str, Session] = OrderedDict()
@@ -58,7 +59,11 @@ class Sessions:
             raise WorkbenchError("This tab has no key", remedy="Reload the page")
         with self._lock:
             if owner not in self._open:
-                self._admit(client)
+                try:
+                    self._admit(client)
+                except RefusedError as error:
+                    self._refused(error.why)
+                    raise
                 session = self._open[owner] = self._make(owner)
                 if owner in self._forgotten:
                     del self._forgotten[owner]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,10 +28,19 @@ from apps.studio.orders import Job
 from apps.studio.session import Column
 from apps.studio.shelf import Shelf
 from apps.studio.writing import ENDS, Event, Made, Writer
+from workbench.errors import DeviceError
 from workbench.inspection.inspection import Inspection, Record
 
 MOST_MIB = 256
 """Of a tab's runs, of which a reply may bring back a quarter."""
+
+
+class LentError(DeviceError):
+    """No GPU was lent for a visit, or it was taken back (``why`` is TAKEN); ``why`` names it for the operator."""
+
+    def __init__(self, why: str, what: str, *, remedy: str = "") -> None:
+        super().__init__(what, remedy=remedy)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Packed:
 
 
 Visiting = Callable[[Request], Iterator[Event]]
-"""`visit` with its models, wherever it runs."""
+"""`visit` with its models, wherever it runs. LentError where nobody lends it what it needs."""
 
 
 class StopFile:
@@ -126,8 +136,9 @@ class StopFile:
 
 
 def visit(models: Mapping[str, wb.Model], request: Request) -> Iterator[Event]:
-    """What all that are ``asked`` report, in plain values ("done" with a `Packed`); one "done" or "broken" ends each.
-    Whoever stops iterating waits for the end of the step under way."""
+    """What all that are ``asked`` report, in plain values ("done" with a `Packed`); one "done" or "broken" ends each,
+    and "faults" before it are what has broken by then, to be counted where the metrics are. Whoever stops iterating
+    waits for the end of the step under way."""
     stop = cast(threading.Event, StopFile(request.stop))
     events: queue.Queue[Event] = queue.Queue()
     admission = Admission(request.settings)
@@ -140,10 +151,14 @@ def visit(models: Mapping[str, wb.Model], request: Request) -> Iterator[Event]:
     try:
         for thread in threads:
             thread.start()
-        left = len(threads)
+        left, faults = len(threads), Counter[str]()
         while left:
             event = events.get()
-            left -= event.kind in ENDS
+            if event.kind in ENDS:
+                left -= 1
+                faults, known = Counter(admission.metrics.faults()), faults
+                if faults != known:
+                    yield Event(event.model, "faults", dict(faults - known))
             yield _plain(event)
     finally:
         stop.set()

@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import workbench as wb
 from apps.server.admission import Admission
+from apps.server.faults import TAKEN
 from apps.studio.guards import Guards
 from apps.studio.orders import Job
 from apps.studio.shelf import Shelf
-from apps.studio.visit import Asked, Request, Visiting, plain, stop_file
-from apps.studio.writing import Broken, Event
+from apps.studio.visit import Asked, LentError, Request, Visiting, plain, stop_file
+from apps.studio.writing import ENDS, Broken, Event
 
-TAKEN = "The GPU was taken away before the reply had ended. You can ask again."
+GONE = "The GPU was taken away before the reply had ended. You can ask again."
 
 
 class Visits:
@@ -36,15 +37,20 @@ class Visits:
             try:
                 asked[job.column.model] = self._asked(job, shelf, guards)
             except BaseException as error:
-                self._broken(job.column.model, self._admission.faults.told(error))
-        sentence = TAKEN
+                told = Broken(self._admission.faults.told(error))
+                self._events.put(Event(job.column.model, "broken", told))
+        told = Broken(GONE)
         try:
             if asked:
                 self._visit(asked, guards)
+                if asked:
+                    self._admission.faults.count(TAKEN)
+        except LentError as error:
+            told = self._not_lent(error)
         except BaseException as error:
-            sentence = self._admission.faults.told(error)
+            told = Broken(self._admission.faults.told(error))
         for name in asked:
-            self._broken(name, sentence)
+            self._events.put(Event(name, "broken", told))
 
     def _asked(self, job: Job, shelf: Shelf, guards: Guards) -> Asked:
         """What ``job`` is, checked before a GPU is asked for."""
@@ -62,12 +68,20 @@ class Visits:
                 for event in told:
                     if event.kind == "step":
                         self._admission.metrics.wrote(1)
-                    elif event.kind != "read":  # which was shown before
+                    elif event.kind == "faults":
+                        for kind, times in event.value.items():
+                            self._admission.faults.count(kind, times)
+                    elif event.kind in ENDS:
                         del asked[event.model]
                     if event.kind == "done":
                         event = replace(event, value=event.value.made())
-                    if event.kind != "read":
+                    if event.kind not in ("read", "faults"):  # what is read was shown before
                         self._events.put(event)
 
-    def _broken(self, model: str, sentence: str) -> None:
-        self._events.put(Event(model, "broken", Broken(sentence)))
+    def _not_lent(self, error: LentError) -> Broken:
+        """What a GPU that is not lent, or was taken back, is for who asked; counted for the operator."""
+        if error.why == TAKEN:
+            self._admission.faults.count(TAKEN)
+        else:
+            self._admission.metrics.refused(error.why)
+        return Broken(str(error), offers=error.why != TAKEN)

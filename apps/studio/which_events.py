@@ -8,6 +8,7 @@ from typing import Any
 
 import workbench as wb
 from apps.studio.jobs import Told
+from apps.studio.lengths import check_lengths
 from apps.studio.studio import Studio
 from workbench.comparison.factorial_result import TITLES, UNITS
 from workbench.comparison.factorial_run import MEASURES, FactorialRun
@@ -51,6 +52,7 @@ class WhichEvents:
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
             yield {"share": 0.0, "said": "loading the models"}
             a, b = (self._studio.shelf.get(name) for name in names)
+            check_lengths(self._studio.admission, (a, b), own(settings), "workbench factorial")
             run = FactorialRun(a, b, stop=stop, **settings)
             yield {"share": 0.0, "said": "trying how fast it goes"}
             cost = str(run.estimate())
@@ -93,6 +95,12 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
             _bounded(parsed(given["questions"].split("\n"), "the questions"), "questions")
         )
     return found
+
+
+def own(settings: dict[str, Any]) -> list[Any]:
+    """The visitor's own texts in `FactorialRun`'s keywords: what is read, and what is written out as an answer."""
+    asked = settings.get("questions", [])
+    return [*settings.get("texts", []), *(one.prompt for one in asked), *(one.expected for one in asked)]
 
 
 def _bounded(items: list[Any], what: str) -> list[Any]:

@@ -2,12 +2,12 @@
 // Events: "select": {selection, from, live}; "state": the page's state (apps/studio/state.py):
 // {columns: [{model, title, tone, window, theta, dtype, device, context, kv_bytes_per_token, own: {window, theta}, cache, switched,
 //   messages: [{role, text, footer, live, version, versions, open, inside}],
-//   note, strip: {run, prompt_length, given, blocks, live}, run, run_title, used, kv_bytes}],
+//   note, offers (the recorded exchanges are offered with it), strip: {run, prompt_length, given, blocks, live}, run, run_title, used, kv_bytes}],
 // busy, guards: {safe_prompt, moderate}, recorded, selection, serial, number, threads: [{number, title, recorded}], policies: [{name, title, setting}], made}
 
 /** `state` is the newest state; `strips` are functions that give the payload of each column's strip; `mode` is what the
- * colour of tokens means, in all columns; `ask(run, request)` puts a view's question to the server. */
-export const page = { state: null, strips: [], mode: "probability", ask: null };
+ * colour of tokens means, in all columns; `recordings` is how many recorded exchanges are offered ("recordings" opens their list); `ask(run, request)` puts a view's question to the server. */
+export const page = { state: null, strips: [], mode: "probability", ask: null, recordings: 0 };
 
 const target = new EventTarget();
 

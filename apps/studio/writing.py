@@ -25,7 +25,8 @@ ENDS = ("done", "broken")
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker reports: "read" (an EncodedPrompt), "step" (a Step), "done" (a `Made`), "broken" (a `Broken`)."""
+    """What a worker reports: "read" (an EncodedPrompt), "step" (a Step), "done" (a `Made`), "broken" (a `Broken`); of a
+    visit also "faults" (what broke in it, {kind: how often})."""
 
     model: str
     kind: str
@@ -43,11 +44,13 @@ class Made:
 
 @dataclass(frozen=True)
 class Broken:
-    """A run that failed: why, in a sentence, and what was written until then, with how (None: nothing was)."""
+    """A run that failed: why, in a sentence, and what was written until then, with how (None: nothing was). Where it
+    ``offers`` them, the recorded exchanges are what can be looked at instead."""
 
     sentence: str
     text: str = ""
     reply: Reply | None = None
+    offers: bool = False
 
 
 def capture_for(

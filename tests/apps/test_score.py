@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 import workbench as wb
 from apps.server.admission import Admission, Visitor
 from apps.server.settings import Settings
+from apps.studio.endpoints import caller
 from apps.studio.jobs import Jobs
 from apps.studio.score import GONE, Score
 from apps.studio.score_body import MOST_BYTES, MOST_CONVERSATIONS, MOST_NEW_TOKENS
@@ -135,6 +136,27 @@ def test_an_unknown_model_and_a_full_house(client: TestClient, shelf: Shelf) -> 
         long = shared.post("/score", json=asked)
         assert long.status_code == 422
         assert said in long.json()["detail"][0]["msg"]
+
+
+def test_all_calls_of_an_address_are_one_visitors(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are where gradio_client calls: neither the line nor the limit of a visitor counts each as another's."""
+    admission = Admission(Settings(per_visitor=1, concurrency=2, proxies=1))
+    entered: list[Visitor] = []
+    enter = admission.enter
+    monkeypatch.setattr(admission, "enter", lambda visitor, *rest: entered.append(visitor) or enter(visitor, *rest))
+    shared = TestClient(Starlette(routes=[Score(shelf, Jobs(admission=admission)).route]))
+
+    def asked(client: str) -> Any:
+        return shared.post("/score", json=body([USER]), headers={"X-Forwarded-For": client})
+
+    assert [asked(client).status_code for client in ("10.0.0.1", "10.0.0.1", "10.0.0.2")] == [200] * 3
+    one, again, other = entered
+    assert one == again == caller("10.0.0.1") and {one.key, one.flow}.isdisjoint({other.key, other.flow})
+    with admission.turn(caller("10.0.0.1")):  # a call of /generate
+        refused = asked("10.0.0.1")
+        assert asked("10.0.0.2").status_code == 200
+    assert refused.status_code == 503
+    assert "A request of yours is running or waiting already" in refused.json()["detail"][0]["msg"]
 
 
 def test_a_reader_who_leaves_stops_the_reply(shelf: Shelf) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -14,6 +14,7 @@ import pytest
 
 import workbench as wb
 from apps.server.admission import STUDY, Admission, RefusedError, Visitor
+from apps.server.faults import MEMORY, OTHER, SENTENCES, TAKEN
 from apps.server.settings import Settings, read_settings
 from apps.space.zerogpu import MOST, START, in_words, lent, load, seconds
 from apps.studio.exchange import ask
@@ -22,8 +23,9 @@ from apps.studio.orders import Job, Order
 from apps.studio.runs import RunStore
 from apps.studio.session import Column, Session
 from apps.studio.shelf import Shelf
-from apps.studio.visit import Asked, Event, Request, Visiting, plain, stop_file
-from apps.studio.visiting import TAKEN
+from apps.studio.state import page_state
+from apps.studio.visit import Asked, Event, Request, Visiting, plain, stop_file, visit
+from apps.studio.visiting import GONE
 from tests.visiting import Elsewhere
 from workbench.errors import WorkbenchError
 
@@ -157,21 +159,23 @@ def refusing(title: str, message: str) -> Visiting:
 
 
 @pytest.mark.parametrize(
-    ("title", "message", "says"),
+    ("title", "message", "says", "why"),
     [
         (
             "ZeroGPU quota exceeded", "You have exceeded your free ZeroGPU quota (20s requested vs. 3s left).",
             "There is no GPU time left: You have exceeded your free ZeroGPU quota (20s requested vs. 3s left). The"
-            " recorded runs stay open",
+            " recorded runs stay open", "quota",
         ),
-        ("ZeroGPU queue timeout", "No GPU was available after 60s", "There is no GPU at this moment: No GPU was"),
-        ("ZeroGPU illegal duration", "The requested GPU duration (110s) is larger", "Ask for a shorter reply"),
-        ("ZeroGPU worker error", "GPU task aborted", "The GPU was taken back before the reply had ended (GPU task"),
+        ("ZeroGPU queue timeout", "No GPU was available after 60s", "There is no GPU at this moment: No GPU", "gpu"),
+        ("ZeroGPU illegal duration", "The requested GPU duration (110s) is larger", "Ask for a shorter reply",
+         "duration"),
+        ("ZeroGPU worker error", "GPU task aborted", "The GPU was taken back before the reply had ended (GPU task", ""),
     ],
 )  # fmt: skip
 def test_a_gpu_that_is_not_lent_is_a_sentence(
-    title: str, message: str, says: str, names: list[str], session: Session, shelf: Shelf, runs: RunStore
+    title: str, message: str, says: str, why: str, names: list[str], session: Session, shelf: Shelf, runs: RunStore
 ) -> None:
+    """The operator sees it counted; where nothing was lent, the column offers what was recorded, until the next try."""
     away = Shelf([shelf.get(name) for name in names], visiting=refusing(title, message))
     admission = Admission()
     for _ in ask(session, away, runs, Order("ask", "Hello"), SHORT, admission):
@@ -180,6 +184,45 @@ def test_a_gpu_that_is_not_lent_is_a_sentence(
     assert all(says in column.note for column in session.columns.values())
     assert admission.counts("reply") == (0, 0)
     assert "Traceback" not in admission.metrics.text()
+    counted = (admission.metrics.refusals(), admission.metrics.faults())
+    assert counted == (({why: 1}, {}) if why else ({}, {TAKEN: 1}))
+    assert [one["offers"] for one in page_state(session, shelf)["columns"]] == [bool(why)] * 2
+    for _ in ask(session, shelf, runs, Order("ask", "Hello"), SHORT):
+        pass
+    assert not any(one["offers"] for one in page_state(session, shelf)["columns"])
+
+
+def test_what_breaks_on_a_visit_is_counted_here(
+    names: list[str], session: Session, shelf: Shelf, runs: RunStore
+) -> None:
+    """Whatever process it is paid in; the next visit begins from nothing."""
+    models = {name: shelf.get(name) for name in names}
+
+    def across(request: Request) -> Iterator[Event]:
+        for event in visit(models, pickle.loads(pickle.dumps(request))):
+            yield pickle.loads(pickle.dumps(event))
+
+    def breaking(error: Exception) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            raise error
+
+        return hook
+
+    admission, away = Admission(), Shelf(list(models.values()), visiting=across)
+    errors = (MemoryError("in the child"), KeyError("in the child"))
+    hooks = [
+        model.loaded.module.register_forward_pre_hook(breaking(error))
+        for model, error in zip(models.values(), errors, strict=True)
+    ]
+    for _ in ask(session, away, runs, Order("ask", "Hello"), SHORT, admission):
+        pass
+    assert [column.note for column in session.columns.values()] == [SENTENCES[MEMORY], SENTENCES[OTHER]]
+    assert admission.metrics.faults() == {MEMORY: 1, OTHER: 1}
+    assert 'workbench_faults_total{kind="memory"} 1\n' in admission.metrics.text()
+    for hook in hooks:
+        hook.remove()
+    asked_twice(session, away, runs, Order("ask", "Hello"), admission=admission)
+    assert admission.metrics.faults() == {MEMORY: 1, OTHER: 1}
 
 
 def test_a_visit_that_ends_without_a_word(names: list[str], session: Session, shelf: Shelf, runs: RunStore) -> None:
@@ -187,10 +230,12 @@ def test_a_visit_that_ends_without_a_word(names: list[str], session: Session, sh
         yield from ()
 
     away = Shelf([shelf.get(name) for name in names], visiting=visiting)
-    for _ in ask(session, away, runs, Order("ask", "Hello"), SHORT):
+    admission = Admission()
+    for _ in ask(session, away, runs, Order("ask", "Hello"), SHORT, admission):
         pass
     assert not session.busy
-    assert [column.note for column in session.columns.values()] == [TAKEN, TAKEN]
+    assert [column.note for column in session.columns.values()] == [GONE, GONE]
+    assert admission.metrics.faults() == {TAKEN: 1}
 
 
 def test_the_rest_of_the_page_has_no_gpu() -> None:

@@ -26,6 +26,7 @@ limits = "shared"
 password = "sésame"
 metrics_token = "operator"
 max_new_tokens = 1024
+per_visitor = 8
 """
 AUTH = ("anybody", "sésame")
 
