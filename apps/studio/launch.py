@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 import workbench as wb
 from apps.server.door import Door
-from apps.server.memory import forget_pages, give_back, settle
+from apps.server.memory import few_arenas, forget_pages, give_back, settle
 from apps.server.settings import Settings
 from apps.server.spared import spare
 from apps.server.unread import bound
@@ -43,6 +43,8 @@ def launch(
     ``settings`` say of models and recordings is for who calls this to read.
     """
     known = settings or Settings()
+    if block:
+        few_arenas()
     if new_tokens is not None:
         known = known.model_copy(update={"new_tokens": new_tokens})
     page = build(models, recorded if recorded is not None else exchanges(), known, visiting)
@@ -83,8 +85,9 @@ def _warm(studio: Studio, alone: bool) -> None:
 
 def _sweeping(studio: Studio, holder: Any, over: threading.Event) -> None:
     while not over.wait(SWEEP):
+        held = len(studio.sessions)
         studio.sweep()
-        if forget_pages(holder, studio.settings.forget_seconds or 0.0):
+        if forget_pages(holder, studio.settings.forget_seconds or 0.0) or len(studio.sessions) < held:
             give_back()
 
 
