@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 from gradio.state_holder import StateHolder
 
-from apps.server.memory import forget_pages, give_back, settle
+from apps.server.memory import ARENAS, M_ARENA_MAX, few_arenas, forget_pages, give_back, settle
 
 
 @pytest.fixture
@@ -60,3 +60,17 @@ def test_what_stays_for_good_is_not_looked_through_again() -> None:
         assert len(gc.get_objects()) < before / 10
     finally:
         gc.unfreeze()
+
+
+def test_threads_share_few_arenas_where_the_allocator_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        asked: list[tuple[int, int]] = []
+
+        def mallopt(self, option: int, value: int) -> None:
+            self.asked.append((option, value))
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Library())
+    few_arenas()
+    assert Library.asked == [(M_ARENA_MAX, ARENAS)]
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # a system without it
+    few_arenas()
