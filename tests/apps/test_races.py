@@ -4,8 +4,7 @@ done is one sentence. Gradio's page sends every click (`chat_page.EVERY`); they 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 from types import SimpleNamespace
 from typing import Any
@@ -13,18 +12,15 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from apps.server.admission import STUDY, Admission, Visitor
 from apps.studio.chat_events import ChatEvents
-from apps.studio.measure_events import MeasureEvents
 from apps.studio.session import BusyError, Column, Session
 from apps.studio.state import page_state
 from apps.studio.studio import Studio
-from tests.apps.test_pairs import answered
+from tests.threads import WAIT, at_once, beside, until
 
 KEY = "r" * 32
 REQUEST: Any = SimpleNamespace(session_hash="page", client=None, headers={})
 SHORT, LONG = (4, 0.0, 1.0, 0, 1.0, 0), (1500, 0.0, 1.0, 0, 1.0, 0)
-WAIT = 60.0
 BUSY = {str(BusyError()), "The models change when this reply has ended."}
 GONE = {"There is no reply to write again yet. Ask something first.", "Only a question can be edited."}
 """What a click is told before which the conversation has gone."""
@@ -58,60 +54,6 @@ def tab(events: ChatEvents) -> Session:
         list(events.send(KEY, text, *SHORT, request=REQUEST))
     assert not session.busy
     return session
-
-
-def until(true: Callable[[], Any]) -> None:
-    over = time.monotonic() + WAIT
-    while not true():
-        assert time.monotonic() < over, "it never came"
-        time.sleep(0.005)
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """What the calls give, each in a thread of its own, all begun together; a fault of one is raised."""
-    start, found = threading.Barrier(len(calls)), {}
-
-    def run(place: int) -> None:
-        start.wait(WAIT)
-        try:
-            given = calls[place]()
-            found[place] = list(given) if isinstance(given, Iterator) else given
-        except BaseException as error:
-            found[place] = error
-
-    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT)
-        assert not thread.is_alive(), "one hangs"
-    for one in found.values():
-        if isinstance(one, BaseException):
-            raise one
-    return [found[place] for place in range(len(calls))]
-
-
-def beside(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Begin ``call`` in another thread, give it time to be done where nothing holds it; what it gave, or its fault."""
-    found: list[Any] = []
-
-    def run() -> None:
-        try:
-            found.append(call())
-        except BaseException as error:
-            found.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(0.05)
-
-    def given() -> Any:
-        thread.join(WAIT)
-        if isinstance(found[0], BaseException):
-            raise found[0]
-        return found[0]
-
-    return given
 
 
 def whole(session: Session, studio: Studio) -> None:
@@ -248,33 +190,3 @@ def test_nobody_sees_or_changes_half_a_step(
     assert len(tab.shown) == 2
     with pytest.raises(gr.Error, match="Reload the page"):
         events.show(KEY, None, REQUEST)  # type: ignore[arg-type]
-
-
-def test_a_measurement_and_its_stop(studio: Studio) -> None:
-    """A Stop that overtakes its measurement holds, one in line is told, and a second of the same name is refused."""
-    run, other = (studio.runs.add(answered(studio.shelf.get(name)), KEY) for name in studio.shelf.names)
-    admission = Admission()
-    events = MeasureEvents(studio.pairs, admission)
-
-    def asked(name: str) -> gr.EventData:
-        return gr.EventData(None, {"id": name, "run": run, "other": other, "tab": KEY})
-
-    def end(name: str) -> tuple[Any, str]:
-        last = list(events.measure(asked(name), REQUEST))[-1]
-        return last["share"], last["said"]
-
-    stopped = (None, "The measurement was stopped. Measure again.")
-    events.halt(asked("early"))
-    assert end("early") == stopped
-    for i in range(200):
-        events.halt(asked(f"never {i}"))
-    assert len(events._early) < 100
-    with admission.turn(Visitor("somebody"), STUDY):
-        waiting = beside(lambda: end("late"))
-        until(lambda: admission.counts(STUDY) == (1, 1))
-        assert end("late") == (None, "This measurement is under way already. Wait for its end.")
-        events.halt(asked("late"))
-        assert waiting() == stopped
-        assert admission.counts(STUDY) == (1, 0)
-    assert end("late") == (1.0, "")
-    assert events._stops == {}

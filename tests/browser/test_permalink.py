@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -40,15 +41,14 @@ def test_the_address_follows_the_selection_and_brings_it_back(watched: Callable,
     expect(again.locator(".wb-token.wb-on")).to_have_attribute("data-i", "5")
     again.get_by_role("tab", name="Attention").click()
     again.wait_for_selector(".wb-attention[data-drawn*='/2/0/5/']")
-
-
-def test_share_copies_the_address(watched: Callable, address: str) -> None:
-    page = opened(watched, address)
+    # The page that opens has nothing in its address before "share" is clicked, and all of it afterwards.
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(address)
+    page.wait_for_selector(DRAWN)
+    assert "?" not in page.url
     page.get_by_role("button", name="share").click()
-    expect(page.locator(".wb-share")).to_have_text("link copied")
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text === location.href)")
     expect(page).to_have_url(re.compile("run=recorded-fact-"))
-    assert page.evaluate("navigator.clipboard.readText()") == page.url
 
 
 def test_a_link_to_a_run_of_another_tab_opens_on_the_runs_page(watched: Callable, address: str) -> None:
@@ -68,18 +68,16 @@ def test_a_link_to_a_run_of_another_tab_opens_on_the_runs_page(watched: Callable
     expect(other.locator(".wb-where")).to_contain_text("position 2")
 
 
-NOWHERE = [
-    "?run=nobody",
-    "?run=",
-    "?run=%3Cscript%3E&token=3",
-    "?run=recorded-fact-x&token=1",
-    "?run=" + "a" * 5000,
-    "?run=..%2F..%2Fetc&with=../..",
-]
-NONSENSE = [
-    *("token=99999999", "token=-4&layer=x&head=1e9", "token=3.5&tab=%3Cb%3E"),
-    *("layer=99&head=99&token=2&tab=nothing", "difference=1&with=none"),
-]
+NOWHERE = ["?run=nobody", "?run=%3Cscript%3E&token=3"]
+NO_RUN = ["?run=", "?run=..%2F..%2Fetc&with=../..", "?run=" + "a" * 5000]
+NONSENSE = ["layer=99&head=99&token=2&tab=%3Cb%3E", "difference=1&with=none"]
+NO_NUMBER = ["token=99999999", "token=-4&layer=x&head=1e9", "token=3.5&head=-2&layer="]
+
+
+def read(page: Page, query: str) -> dict[str, Any]:
+    """What the page reads in an address, without being opened at it."""
+    page.evaluate("query => history.replaceState(history.state, '', query)", query)
+    return page.evaluate("window.workbench.permalink.linked()")
 
 
 def followed(watched: Callable, links: list[str]) -> Iterator[tuple[str, Page]]:
@@ -102,8 +100,10 @@ def test_a_link_to_nothing_is_answered_and_the_opening_shown(watched: Callable, 
         expect(page.locator("#wb-inspector"), link).to_contain_text(said)
         expect(page.locator(".wb-banner"), link).to_contain_text("Recorded")
         expect(page, link).not_to_have_url(re.compile(r"\?"))
-    for link, page in followed(watched, [f"{address}runs{query}" for query in NOWHERE[::2]]):
-        expect(page.locator(".wb-runs-page"), link).to_contain_text(said)
+    for query in NO_RUN:
+        assert read(page, query) == {"run": "", "tab": None, "difference": False}, query[:80]
+    page.goto(f"{address}runs{NO_RUN[-1]}")
+    expect(page.locator(".wb-runs-page")).to_contain_text(said)
 
 
 def test_nonsense_in_a_link_is_left_out(watched: Callable, address: str) -> None:
@@ -112,7 +112,10 @@ def test_nonsense_in_a_link_is_left_out(watched: Callable, address: str) -> None
     expect(page).to_have_url(re.compile("run="))
     run = re.search(r"run=([^&]+)", page.url)
     assert run
-    links = [f"{address}?run={run[1]}&{rest}" for rest in NONSENSE] + [f"{address}runs?run={run[1]}&{NONSENSE[3]}"]
+    for nonsense in NO_NUMBER:
+        found = read(page, f"?run={run[1]}&{nonsense}")
+        assert found == {"run": run[1], "tab": None, "difference": False}, nonsense
+    links = [f"{address}?run={run[1]}&{rest}" for rest in NONSENSE] + [f"{address}runs?run={run[1]}&{NONSENSE[0]}"]
     for link, linked in followed(watched, links):
         linked.wait_for_selector(DRAWN)
         expect(linked.locator(".wb-where"), link).to_contain_text("position")

@@ -41,7 +41,7 @@ def drawn(share: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def nothing_is_left(served: Served, models: list[str]) -> Iterator[None]:
     """Around all of it: the same honest answer, no thread, file or job more, tabs within their bound, memory flat."""
     before = served.score()
-    honest_answers(served, models)  # what is loaded once is loaded
+    honest_answers(served, models, whole=ALL >= 1000)  # what is loaded once is loaded
     served.forget()
     threads, memory, began = threading.active_count(), psutil.Process().memory_info().rss, time.monotonic()
     yield
@@ -174,24 +174,39 @@ def test_one_of_each_kind_is_refused_and_counted(served: Served) -> None:
     )
     assert (unknown.status_code, unknown.json()) == (400, {"detail": "This is no request of the page."})
     assert served.client.get("/gradio_api/file=/etc/passwd").status_code == 404
+    numbers = {name: number for number, name in served.events}
+    for model in (2, True, ["x"], {"x": 1}):
+        asked = {"data": ["Hi", model], "fn_index": numbers["inspect_tokens"], "session_hash": "x"}
+        assert "There is no model" in served.sound(served.post("run/predict", asked)).text, model
+    for setting in (10**400, float("nan"), float("inf"), None):
+        asked = {"data": [tab(), setting, 0, 1, 0, 1, 0], "fn_index": numbers["again"], "session_hash": "x"}
+        served.sound(served.post("run/predict", asked))
     assert served.call("page_models", 7).json().keys() >= {"models"}
     assert served.studio.admission.metrics.refusals()["unreadable"] >= 1
 
 
-def honest_answers(served: Served, models: list[str]) -> dict[str, Any]:
+def honest_answers(served: Served, models: list[str], whole: bool = False) -> dict[str, Any]:
+    """The answer to each honest request; what it begins is stopped, or where ``whole`` waited for."""
     found = {}
     for name, request in requests(*models).items():
         found[name] = served.call(name, {"tab": (owner := tab()), "key": owner, **request}).json()
         if "job" in found[name]:
-            served.call("job_halt", {"tab": owner, "job": found[name]["job"]})
+            asked = {"tab": owner, "job": found[name]["job"]}
+            if not whole:
+                served.call("job_halt", asked)
+            until = time.monotonic() + PATIENCE
+            while whole and served.call("job_status", asked).json()["state"] in ("waiting", "running"):
+                assert time.monotonic() < until, name
+                time.sleep(0.02)
     return found
 
 
 def test_the_honest_requests_are_honest(served: Served, models: list[str]) -> None:
     """Else what is changed from them would be refused at the first look and try nothing."""
+    served.studio.jobs.stop()  # what a request without a key has begun is nobody's to halt
     until = time.monotonic() + PATIENCE
     while served.studio.admission.counts("study") != (0, 0) and time.monotonic() < until:
-        time.sleep(0.05)  # what the requests before have begun was told to stop
+        time.sleep(0.05)
     told = honest_answers(served, models)
     refused = {name for name, found in told.items() if "error" in found}
     need_something = {"answer", "job_status", "difference", "remove", "export", "open", "memory_plan", "votes_ask",
