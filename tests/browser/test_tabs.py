@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import workbench as wb
-from tests.browser.talking import answered, ask, becomes, idle, ready, replies, said, settings
+from tests.browser.talking import answered, ask, becomes, footers, idle, ready, replies, said, settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
@@ -46,13 +44,36 @@ def test_a_reload_keeps_conversation_insides_and_settings(watched: Callable, add
     expect(page.locator(".wb-where")).to_contain_text("position")
     said(page, "After it", 2)
 
+    # To another page and back.
+    page.goto(address.rstrip("/") + "/runs")
+    expect(page.get_by_text("Before the reload").first).to_be_visible()
+    page.goto(address)
+    ready(page)
+    expect(page.locator(".wb-user .wb-text")).to_have_text(["Before the reload", "After it"])
 
-def test_a_reload_in_the_middle_of_a_reply_stops_and_keeps_it(watched: Callable, address: str) -> None:
+    # A key that nobody knows begins anew.
+    page.evaluate("sessionStorage.setItem('workbench-tab', 'x'.repeat(32))")
+    page.reload()
+    ready(page)
+    expect(page.locator(".wb-banner")).to_be_visible()
+    expect(page.get_by_text("After it", exact=True)).to_have_count(0)
+    said(page, "Hello again")
+
+
+def test_a_reply_that_is_written_takes_no_other_action_and_outlives_a_reload(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
     settings(page, longest=1000)
     ask(page, "Go on for ever")
     writing(page)
+    # What the page does not offer now, sent all the same.
+    found = page.evaluate("window.workbench.tab.act({ kind: 'undo' })")
+    assert "still being written" in found["error"]
+    expect(page.locator(".wb-said")).to_contain_text("still being written")
+    for nonsense in ("{ kind: 'dance' }", "{ kind: 'thread', number: -1 }", "{}", "{ kind: 'fork', index: 'x' }"):
+        assert page.evaluate(f"window.workbench.tab.act({nonsense})")["error"]
+
+    # A reload in the middle stops and keeps it.
     page.reload()
     for column in (0, 1):
         answered(page, column)
@@ -65,18 +86,9 @@ def test_a_reload_in_the_middle_of_a_reply_stops_and_keeps_it(watched: Callable,
     said(page, "And now something short", 2)
 
 
-def test_another_page_and_back(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
-    said(page, "Before I go")
-    page.goto(address.rstrip("/") + "/runs")
-    expect(page.get_by_text("Before I go").first).to_be_visible()
-    page.goto(address)
-    ready(page)
-    expect(page.locator(".wb-column").first.locator(".wb-user .wb-text")).to_have_text(["Before I go"])
-
-
-def test_two_tabs_of_one_person_stay_apart(watched: Callable, address: str) -> None:
+def test_two_tabs_of_one_person_stay_apart_and_one_that_closes_makes_room(
+    watched: Callable, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = watched(address).page
     ready(one)
     said(one, "From the first tab")
@@ -95,49 +107,19 @@ def test_two_tabs_of_one_person_stay_apart(watched: Callable, address: str) -> N
         ready(page)
         expect(page.locator(".wb-column").first.locator(".wb-user .wb-text")).to_have_text([text])
 
-
-def test_an_unknown_key_begins_anew(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
-    said(page, "Hello")
-    page.evaluate("sessionStorage.setItem('workbench-tab', 'x'.repeat(32))")
-    page.reload()
-    ready(page)
-    expect(page.locator(".wb-banner")).to_be_visible()
-    expect(page.get_by_text("Hello", exact=True)).to_have_count(0)
-    said(page, "Hello again")
-
-
-def test_a_closed_tab_stops_its_models_and_the_server_goes_on(
-    watched: Callable, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = watched(address).page
-    ready(page)
-    settings(page, longest=1000)
+    # A tab that closes stops its models, and makes room for the one that waits.
+    settings(two, longest=1000)
     runs: list[Any] = []
     generate = wb.Model.generate
     monkeypatch.setattr(wb.Model, "generate", lambda *one, **more: runs.append(generate(*one, **more)) or runs[-1])
-    ask(page, "Go on for ever")
-    writing(page, 5)
-    page.close()
-    other = watched(address).page
-    ready(other)
-    becomes(other, ["stopped", "stopped"], lambda: [run.finish_reason for run in runs])
-    said(other, "Hello")
-
-
-def test_a_second_click_and_a_click_elsewhere_while_writing_are_sentences(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
-    settings(page, longest=400)
-    ask(page, "Go on")
-    writing(page, 5)
-    # What the page does not offer now, sent all the same.
-    found = page.evaluate("window.workbench.tab.act({ kind: 'undo' })")
-    assert "still being written" in found["error"]
-    expect(page.locator(".wb-said")).to_contain_text("still being written")
-    for nonsense in ("{ kind: 'dance' }", "{ kind: 'thread', number: -1 }", "{}", "{ kind: 'fork', index: 'x' }"):
-        assert page.evaluate(f"window.workbench.tab.act({nonsense})")["error"]
-    with contextlib.suppress(PlaywrightTimeout):  # on a busy machine the reply may be over by now
-        page.click("#wb-stop", timeout=5_000)
-    idle(page)
+    ask(two, "Go on for ever")
+    writing(two, 5)
+    one.fill("#wb-question textarea", "And I?")
+    one.click("#wb-send")
+    two.close()
+    for place in (0, 1):
+        answered(one, place, 2)
+    idle(one)
+    becomes(one, ["stopped", "stopped"], lambda: [run.finish_reason for run in runs[:2]])
+    expect(footers(one).last).to_contain_text("12 tokens")
+    expect(one.get_by_text("Go on for ever")).to_have_count(0)

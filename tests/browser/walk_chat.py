@@ -171,7 +171,7 @@ def a_link_leads_to_the_same_place(walk: Walk) -> None:
     other.wait_for_selector(".wb-lens[data-drawn]")
     expect(other.locator(".wb-where")).to_contain_text("position 4 of")
     expect(other, "another person's tab has not the conversation, but the run").to_have_url(re.compile(r"/runs\?"))
-    other.context.close()
+    other.close()
 
 
 def the_conversation_is_still_there(walk: Walk) -> None:
