@@ -48,7 +48,7 @@ def test_only_the_documented_endpoints_are_public(names: list[str]) -> None:
 
 
 def test_a_click_is_never_dropped_while_its_last_event_closes(names: list[str]) -> None:
-    """Gradio's page drops a second trigger of an event that is open. Only questions may be: their button waits for idle."""
+    """Gradio's page drops a second trigger of an event that is open. Only questions may be: their button waits."""
     dropped = [one for one in build(names).fns.values() if one.targets and one.fn and one.trigger_mode == "once"]
     once = {one.api_name for one in dropped} - {"leave"}  # that a tab was closed is told once
     asks = {name for name in once if str(name).startswith(("ask", "example_", "idle_"))}
