@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 import workbench as wb
 from tests.browser.axe import violations
+from tests.browser.talking import becomes
 from workbench.comparison import divergence
 from workbench.comparison.divergence import compared
 
@@ -42,25 +43,52 @@ def in_difference(page: Page) -> None:
     page.wait_for_selector(".wb-parting")
 
 
-@pytest.mark.parametrize(("dark", "width"), [(False, 1360), (True, 1360), (False, 390)])
-def test_a_report_shows_what_differs(
-    watched: Callable, report: Path, comparison: wb.Comparison, dark: bool, width: int
-) -> None:
-    page = watched(report.as_uri(), dark=dark, width=width).page
+def test_a_report_shows_what_differs(watched: Callable, report: Path, comparison: wb.Comparison) -> None:
+    page = watched(report.as_uri(), dark=True, width=390).page
     page.wait_for_selector(".wb-attention[data-drawn]")
-    in_difference(page)
+
+    # By keyboard, narrow and dark.
+    page.locator("[aria-label='Model to inspect'] button[aria-checked='true']").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".wb-parting")
+    page.locator(".wb-panel:visible .wb-mosaic").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".wb-attention .wb-number").nth(1)).to_have_text("head 0")
+    page.keyboard.press("ArrowLeft")
+
+    # What is said of the two, and every view, narrow and wide.
     expect(page.locator(".wb-parting p")).to_have_text(comparison.parting.sentence)
     page.get_by_role("button", name="Go there").click()
-    place = comparison.parting.chosen[0].position  # type: ignore[union-attr]
-    expect(page.locator(".wb-where-text")).to_contain_text(f"position {place}")
-    for tab in TABS:
-        page.get_by_role("tab", name=tab).click()
-        expect(page.locator(".wb-panel:visible [data-drawn], .wb-panel[data-drawn]:visible").first).to_be_visible()
-    expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL(")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    parted = comparison.parting.chosen[0].position  # type: ignore[union-attr]
+    expect(page.locator(".wb-where-text")).to_contain_text(f"position {parted}")
+    for width in (390, 1360):
+        page.set_viewport_size({"width": width, "height": 900})
+        for tab in TABS:
+            page.get_by_role("tab", name=tab).click()
+            expect(page.locator(".wb-panel:visible [data-drawn], .wb-panel[data-drawn]:visible").first).to_be_visible()
+            becomes(page, True, page.evaluate, "document.documentElement.scrollWidth <= window.innerWidth + 1")
+        expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL(")
+
+    # A token marks its counterpart.
+    page.get_by_role("radiogroup", name="Model to inspect").get_by_role("radio").first.click()
+    strips = page.locator(".wb-tokens")
+    strips.first.locator(".wb-token[data-i='5']").click()
+    expect(strips.nth(1).locator(".wb-peer")).to_have_attribute("data-i", "5")
+    strips.nth(1).locator(".wb-token[data-i='7']").click()
+    expect(strips.first.locator(".wb-peer")).to_have_attribute("data-i", "7")
+    expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
+    in_difference(page)
+    page.get_by_role("button", name="Go there").click()
+    expect(strips.first.locator(".wb-on")).to_have_attribute("data-i", str(parted))
+    expect(strips.nth(1).locator(".wb-peer")).to_have_attribute("data-i", str(parted))
+    alone = next(i for i in range(parted + 1, len(comparison.a.ids)) if comparison.alignment.counterpart(i) is None)
+    strips.first.locator(f".wb-token[data-i='{alone}']").click()
+    expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
 
 
-def test_the_numbers_are_those_of_the_comparison(watched: Callable, report: Path, comparison: wb.Comparison) -> None:
+def test_the_numbers_are_those_of_the_comparison_and_can_be_taken_away(
+    watched: Callable, report: Path, comparison: wb.Comparison
+) -> None:
     page = watched(report.as_uri()).page
     page.wait_for_selector(".wb-attention[data-drawn]")
     page.locator(".wb-tokens").first.locator(".wb-token[data-i='6']").click()
@@ -85,14 +113,7 @@ def test_the_numbers_are_those_of_the_comparison(watched: Callable, report: Path
     shares = [one.attention.row(6, 1).mean(0).max() for one in reads]  # type: ignore[union-attr]
     expect(page.locator(".wb-panel:visible .wb-list").first).to_contain_text(f"{100 * max(shares):.1f} %")
 
-
-def test_every_panel_can_be_taken_away(
-    watched: Callable, report: Path, comparison: wb.Comparison, tmp_path: Path
-) -> None:
-    page = watched(report.as_uri()).page
-    page.wait_for_selector(".wb-attention[data-drawn]")
-    page.locator(".wb-tokens").first.locator(".wb-token[data-i='6']").click()
-    in_difference(page)
+    # Every panel gives its data, figure and code.
     length = comparison.attention.length
     expected = {
         "Attention": (length * (length + 1) // 2, "found.attention.map(1)"),
@@ -100,6 +121,7 @@ def test_every_panel_can_be_taken_away(
         "KV cache": (3, "found.kv_cache"),
         "Next token": (5, "found.table"),
     }
+    taken: dict[str, list[str]] = {}
     for tab, (least, words) in expected.items():
         page.get_by_role("tab", name=tab).click()
         panel = page.locator(".wb-panel:visible")
@@ -108,6 +130,7 @@ def test_every_panel_can_be_taken_away(
             panel.get_by_role("menuitem").filter(has_text="CSV").last.click()
         lines = Path(found.value.path()).read_text("utf-8-sig").splitlines()
         assert len(lines) > least, tab
+        taken[tab] = lines
         panel.get_by_role("button", name="Data of").click()
         with page.expect_download() as found:
             panel.get_by_role("menuitem").filter(has_text="NPZ").click()
@@ -118,49 +141,10 @@ def test_every_panel_can_be_taken_away(
         assert Path(found.value.path()).read_bytes().startswith(b"\x89PNG")
         panel.get_by_role("button", name="Code of").click()
         expect(panel.locator("pre")).to_contain_text(words)
-    lens = pd.read_csv(io.StringIO("\n".join(_lens_csv(page))))
+    lens = pd.read_csv(io.StringIO("\n".join(taken["Logit lens"])))
     row = lens[(lens["position_a"] == 6) & (lens["layer"] == 3)].iloc[0]
     at = comparison.lens.sel(place=5, layer=3)
     assert row["logprob_b"] == pytest.approx(float(at.logprob_b), abs=1e-4)
-
-
-def _lens_csv(page: Page) -> list[str]:
-    page.get_by_role("tab", name="Logit lens").click()
-    panel = page.locator(".wb-panel:visible")
-    panel.get_by_role("button", name="Data of").click()
-    with page.expect_download() as found:
-        panel.get_by_role("menuitem").filter(has_text="CSV").click()
-    return Path(found.value.path()).read_text("utf-8-sig").splitlines()
-
-
-def test_a_token_marks_its_counterpart(watched: Callable, report: Path, comparison: wb.Comparison) -> None:
-    page = watched(report.as_uri()).page
-    page.wait_for_selector(".wb-attention[data-drawn]")
-    strips = page.locator(".wb-tokens")
-    strips.first.locator(".wb-token[data-i='5']").click()
-    expect(strips.nth(1).locator(".wb-peer")).to_have_attribute("data-i", "5")
-    strips.nth(1).locator(".wb-token[data-i='7']").click()
-    expect(strips.first.locator(".wb-peer")).to_have_attribute("data-i", "7")
-    expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
-    parted = comparison.parting.chosen[0].position  # type: ignore[union-attr]
-    in_difference(page)
-    page.get_by_role("button", name="Go there").click()
-    expect(strips.first.locator(".wb-on")).to_have_attribute("data-i", str(parted))
-    expect(strips.nth(1).locator(".wb-peer")).to_have_attribute("data-i", str(parted))
-    alone = next(i for i in range(parted + 1, len(comparison.a.ids)) if comparison.alignment.counterpart(i) is None)
-    strips.first.locator(f".wb-token[data-i='{alone}']").click()
-    expect(strips.nth(1).locator(".wb-peer")).to_have_count(0)
-
-
-def test_it_is_worked_by_keyboard(watched: Callable, report: Path) -> None:
-    page = watched(report.as_uri()).page
-    page.wait_for_selector(".wb-attention[data-drawn]")
-    page.locator("[aria-label='Model to inspect'] button[aria-checked='true']").focus()
-    page.keyboard.press("ArrowLeft")
-    page.wait_for_selector(".wb-parting")
-    page.locator(".wb-panel:visible .wb-mosaic").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.locator(".wb-attention .wb-number").nth(1)).to_have_text("head 0")
 
 
 def test_the_page_measures_on_demand_and_stops(
@@ -176,7 +160,6 @@ def test_the_page_measures_on_demand_and_stops(
     for tab in reversed(TABS):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_selector(".wb-panel:visible[data-drawn]")
-        assert violations(page) == []
     page.get_by_role("tab", name="Next token").click()
     before = page.locator(".wb-parting p").inner_text()
     with monkeypatch.context() as slow:
@@ -191,18 +174,16 @@ def test_the_page_measures_on_demand_and_stops(
     expect(page.locator(".wb-panel:visible .wb-note").first).to_contain_text("KL(")
     expect(page.get_by_role("button", name="Measure exactly")).to_have_count(0)
     expect(page.locator(".wb-measuring")).to_be_hidden()
+    assert violations(page) == []  # before it is measured: test_walk.py
     expect(page.locator(".wb-parting p")).not_to_contain_text("at most")
-    assert before.split(";")[0] == page.locator(".wb-parting p").inner_text().split(";")[0]
+    becomes(page, before.split(";")[0], lambda: page.locator(".wb-parting p").inner_text().split(";")[0])
     page.get_by_role("tab", name="Attention").click()
     expect(page.locator(".wb-panel:visible .wb-legend-line")).to_contain_text("reads more")
     page.locator("[aria-label='Model to inspect'] button").first.click()
     expect(page.locator(".wb-parting")).to_have_count(0)
     expect(page.locator(".wb-where-text")).to_contain_text("position 4 of")
 
-
-def test_the_switch_offers_the_difference_of_two_only(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    page.wait_for_selector(".wb-attention[data-drawn]")
+    # The switch offers the difference of two only.
     in_difference(page)
     page.locator("#wb-switch label").first.click()
     expect(page.get_by_role("radio", name="difference")).to_have_count(0)
@@ -210,9 +191,8 @@ def test_the_switch_offers_the_difference_of_two_only(watched: Callable, address
     page.locator("#wb-switch label").last.click()
     expect(page.get_by_role("radio", name="difference")).to_have_count(1)
 
-
-def test_two_kept_runs_are_compared_on_the_runs_page(watched: Callable, address: str) -> None:
-    page = watched(f"{address}runs").page
+    # Two kept runs are compared on the page of runs.
+    page.goto(f"{address}runs")
     page.wait_for_selector(".wb-runs tbody tr")
     rows = page.locator(".wb-runs tbody tr").filter(has_text="recorded")
     for i in (0, 1):
