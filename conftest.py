@@ -20,14 +20,20 @@ settings.register_profile("ci", settings.get_profile("workbench"), derandomize=T
 settings.load_profile("ci" if os.environ.get("CI") else "workbench")
 
 
+DEAR = ("server/test_process.py", "server/test_hostile_requests.py", "views/test_long_text.py")
+"""Files of tests that share what takes long to set up: made in one worker, not in each."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give browser tests and notebooks a group each, so that ``--dist loadgroup`` keeps a group in one worker. In CI one
-    that fails beside a real browser or kernel is run once more: pytest's summary names it (RERUN), and it fails if it
-    fails again."""
+    """Give browser tests, notebooks and files dear to set up a group each, so that ``--dist loadgroup`` keeps a group
+    in one worker. In CI a test that fails beside a real browser or kernel is run once more: pytest's summary names it
+    (RERUN), and it fails if it fails again."""
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.kernel)
+        if item.path.as_posix().endswith(DEAR):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         for name in ("browser", "kernel"):
             if not item.get_closest_marker(name):
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     differences are visible.
     """
     built: dict[tuple[object, ...], Path] = {}
+    tokenizer = tmp_path_factory.mktemp("tokenizer")
 
     def build(
         *,
@@ -55,7 +57,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
                 module = MistralForCausalLM(config).to(dtype)
             folder = tmp_path_factory.mktemp("checkpoint")
             module.save_pretrained(folder)
-            save_v1_tokenizer(folder)
+            if not built:
+                save_v1_tokenizer(tokenizer)
+            shutil.copytree(tokenizer, folder, dirs_exist_ok=True)
             built[key] = folder
         return built[key]
 

@@ -58,7 +58,7 @@ def reference(folder: Path, ids: list[int]) -> dict[str, torch.Tensor]:
                     "directions": directions}  # fmt: skip
 
 
-@pytest.fixture(params=SHAPES, ids=lambda shape: f"window {shape['window']}")
+@pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: f"window {shape['window']}")
 def both(request: pytest.FixtureRequest, tiny_checkpoint: Callable[..., Path]) -> tuple[Model, Path]:
     folder = tiny_checkpoint(**request.param)
     return wb.load(str(folder)), folder

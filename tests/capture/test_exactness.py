@@ -20,7 +20,7 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=SHAPES, ids=lambda shape: f"window {shape['window']}")
+@pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: f"window {shape['window']}")
 def both(request: pytest.FixtureRequest, tiny_checkpoint: Callable[..., Path]) -> tuple[Model, Path]:
     folder = tiny_checkpoint(**request.param)
     return wb.load(str(folder)), folder

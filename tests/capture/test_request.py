@@ -17,7 +17,7 @@ from workbench.errors import CaptureError, SamplingError
 from workbench.model import Model
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(tiny_checkpoint: Callable[..., Path]) -> Model:
     return wb.load(str(tiny_checkpoint(layers=2, heads=4, kv_heads=2, window=12)))
 

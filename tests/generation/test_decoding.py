@@ -26,7 +26,7 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture(params=[None, 20], ids=["full", "window 20"])
+@pytest.fixture(scope="module", params=[None, 20], ids=["full", "window 20"])
 def both(request: pytest.FixtureRequest, tiny_checkpoint: Callable[..., Path]) -> tuple[Model, MistralForCausalLM]:
     folder = tiny_checkpoint(layers=2, heads=4, kv_heads=2, window=request.param)
     return wb.load(str(folder)), eager(folder)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import MistralForCausalLM
 
@@ -98,7 +98,13 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=28, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(12, 60, [("on", 1, 9, 0.0), ("on", 20, 5, 0.0), ("edit", 8, 4, 0.7)], "states", 7)
+@example(40, 30, [("on", 1, 10, 0.0), ("again", 1, 6, 0.0), ("begin", 9, 8, 0.0)], "heads", 16)
+@example(None, 20, [("edit", 5, 3, 0.9), ("begin", 4, 6, 0.0), ("on", 12, 3, 0.0)], "places", 2048)
+@example(2000, 50, [("on", 1, 4, 0.0), ("edit", 30, 4, 0.2), ("again", 1, 9, 0.0)], "cache", 16)
+@example(12, 70, [("begin", 6, 7, 0.0), ("on", 9, 3, 0.0), ("on", 1, 5, 0.0)], "long", 2048)
+@example(None, 15, [("again", 1, 5, 0.0), ("on", 7, 5, 0.0)], "nothing", 7)
 @given(
     window=st.sampled_from(WINDOWS), first=st.integers(1, 70), moves=moves, name=st.sampled_from(sorted(CAPTURES)),
     chunk=st.sampled_from([7, 16, 2048]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -190,6 +191,10 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     return Tokenizer(hf, is_v1=False, sha256=digest, chat_template=template or hf.chat_template)
 
 
+_V1_FILES: set[bytes] = set()
+"""sha256 of each tokenizer.json that was found to be v1's: reading one takes longer than reading a small model."""
+
+
 def _is_v1(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether the folder's tokenizer has v1's 32 000 pieces and no others."""
     declared = settings.get("added_tokens_decoder") or {}
@@ -199,11 +204,17 @@ def _is_v1(folder: Path, settings: dict[str, Any]) -> bool:
         _token_text(settings.get(f"{name}_token"), text) != text for name, text in (("bos", "<s>"), ("eos", "</s>"))
     ):
         return False
-    described = _read_json(folder / "tokenizer.json")
+    path = folder / "tokenizer.json"
+    digest = hashlib.sha256(path.read_bytes()).digest() if path.is_file() and os.access(path, os.R_OK) else b""
+    if digest in _V1_FILES:
+        return True
+    described = _read_json(path)
     if described:
         model = described.get("model") or {}
         added = {token.get("content") for token in described.get("added_tokens") or []}
-        return added <= {"<unk>", "<s>", "</s>"} and model.get("vocab") == _v1_vocabulary()
+        found = added <= {"<unk>", "<s>", "</s>"} and model.get("vocab") == _v1_vocabulary()
+        _V1_FILES.update({digest} if found else ())
+        return bool(found)
     path = folder / "tokenizer.model"
     added_file = _read_json(folder / "added_tokens.json")
     same = path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == V1_SHA256
