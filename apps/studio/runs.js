@@ -26,6 +26,15 @@ function when(made) {
   return today ? date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }) : date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
 
+/** What the server said of an upload that it refused ("HTTP 507: {\"detail\": a sentence}"), "" when it said nothing. */
+function refusal(error) {
+  try {
+    return JSON.parse(/\{.*\}/s.exec(error.message)[0]).detail;
+  } catch {
+    return "";
+  }
+}
+
 export function runs(element, given, upload) {
   const server = keyed(given);
   let shelf = { runs: [], gone: [], next: "", each: 0, held: 0 };
@@ -257,8 +266,8 @@ export function runs(element, given, upload) {
     let sent;
     try {
       sent = await upload(given);
-    } catch {
-      throw new Error(`${given.name} could not be sent: it is larger than this server takes, or the connection broke.`);
+    } catch (error) {
+      throw new Error(`${given.name} could not be sent: ${refusal(error) || "it is larger than this server takes, or the connection broke."}`);
     }
     const found = await ask("open", { path: sent.path });
     await refresh();
