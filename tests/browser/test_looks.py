@@ -11,20 +11,22 @@ from tests.browser.talking import becomes, drawn, ink, ready, redrawn
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1360, True), (390, False)])
-def test_dark_and_narrow(watched: Callable, address: str, width: int, dark: bool) -> None:
-    page = watched(address, width=width, height=844, dark=dark).page
+def test_dark_narrow_and_the_theme_switch(watched: Callable, address: str) -> None:
+    page = watched(address, width=1360, height=844, dark=True).page
     ready(page)
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-    assert (max(ground) < 60) == dark
-    for tab in ("Logit lens", "KV cache", "Next token", "Attention"):
-        page.get_by_role("tab", name=tab).click()
-        page.wait_for_selector("[role=tabpanel]:not([hidden])[data-drawn]")
-        becomes(page, True, page.evaluate, "document.documentElement.scrollWidth <= window.innerWidth")
+    for width, dark in ((1360, True), (390, False)):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        ground = "Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)) < 60"
+        becomes(page, dark, page.evaluate, ground)
+        for tab in ("Logit lens", "KV cache", "Next token", "Attention"):
+            page.get_by_role("tab", name=tab).click()
+            page.wait_for_selector("[role=tabpanel]:not([hidden])[data-drawn]")
+            becomes(page, True, page.evaluate, "document.documentElement.scrollWidth <= window.innerWidth")
 
-
-def test_the_theme_switch_redraws_the_map(watched: Callable, address: str) -> None:
-    page = watched(address).page
+    # The switch redraws the map, and is remembered.
+    page.set_viewport_size({"width": 1360, "height": 844})
+    page.reload()
     ready(page)
     light = ink(page, ".wb-map")
     before = drawn(page, "attention")
@@ -33,4 +35,4 @@ def test_the_theme_switch_redraws_the_map(watched: Callable, address: str) -> No
     becomes(page, True, lambda: ink(page, ".wb-map") != light)
     page.reload()
     ready(page)
-    becomes(page, True, page.evaluate, "document.body.classList.contains('dark')")  # the choice is remembered
+    becomes(page, True, page.evaluate, "document.body.classList.contains('dark')")

@@ -46,7 +46,7 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-def test_tab_reaches_everything_and_shows_where_it_is(watched: Callable, address: str) -> None:
+def test_tab_reaches_everything_and_keys_alone_do_it(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
     expect(page.locator("#wb-inspector .wb-list .wb-row").first).to_be_visible()
@@ -63,11 +63,11 @@ def test_tab_reaches_everything_and_shows_where_it_is(watched: Callable, address
             unmarked.append(here["name"])
     assert [name for i, name in enumerate(wanted) if i not in reached] == []
     assert unmarked == [], "the focus cannot be seen there"
+    page.evaluate("document.activeElement.blur()")
+    works_by_keys_alone(page)
 
 
-def test_by_keys_alone(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
+def works_by_keys_alone(page: Page) -> None:
     where = page.locator(".wb-where")
     # A question, its answers.
     tab_to(page, "#wb-question textarea")
