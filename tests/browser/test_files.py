@@ -59,9 +59,15 @@ def test_what_is_exported_comes_back(watched: Callable, address: str) -> None:
     expect(other.locator(".wb-assistant .wb-text").first).to_have_text("a list")
 
 
-def test_presets_lead_the_settings_and_follow_them(watched: Callable, address: str) -> None:
+def test_presets_a_question_that_will_not_fit_and_switches(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
+    page.fill("#wb-question textarea", "word " * 2500)
+    expect(page.locator(".wb-fits")).to_contain_text("Too long for")
+    page.fill("#wb-question textarea", "word")
+    expect(page.locator(".wb-fits")).to_be_empty()
+
+    # Presets lead the settings, and follow them.
     settings(page, preset="Balanced")
     temperature = page.get_by_label("number input for Temperature (0: greedy)")
     expect(temperature).to_have_value("0.7")
@@ -75,23 +81,10 @@ def test_presets_lead_the_settings_and_follow_them(watched: Callable, address: s
     expect(page.get_by_label("number input for Top-p")).to_have_value("0.98")
     page.locator("#wb-preset label", has_text="Greedy").click()
     expect(page.get_by_label("number input for Top-p")).to_have_value("1")
-    said(page, "Hello")
-    expect(footers(page)).to_contain_text("greedy, seed 0")
 
-
-def test_a_question_that_will_not_fit_is_announced(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
-    page.fill("#wb-question textarea", "word " * 2500)
-    expect(page.locator(".wb-fits")).to_contain_text("Too long for")
-    page.fill("#wb-question textarea", "word")
-    expect(page.locator(".wb-fits")).to_be_empty()
-
-
-def test_a_switched_column_is_labelled(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
+    # A switched column is labelled.
     said(page, "Look far back")
+    expect(footers(page)).to_contain_text("greedy, seed 0")
     column = page.locator(".wb-column").first
     opener = column.get_by_role("button", name="Switches")
     expect(opener).to_contain_text("window 24")
