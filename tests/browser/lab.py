@@ -70,6 +70,9 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
     quiet = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # nor a question about it over the cells
+    widgets = folder / "settings" / "@jupyter-widgets" / "jupyterlab-manager" / "plugin.jupyterlab-settings"
+    widgets.parent.mkdir(parents=True)
+    widgets.write_text('{"saveState": true}')
     environment = os.environ | {name: str(folder / home) for name, home in homes.items()} | {"PYTHONPATH": str(root)}
     log = folder / "jupyterlab.log"
     with log.open("w") as written:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -15,7 +15,7 @@ from tests.browser.lab import Lab, jupyterlab
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
-NOTEBOOK = "look_inside.ipynb"
+NOTEBOOK, SAVED = "look_inside.ipynb", "saved.ipynb"
 KERNEL = "[...jupyterapp.shell.widgets('main')].some(w => w.sessionContext?.session?.kernel?.status === 'idle')"
 # Not ours: JupyterLab's own words about its own files.
 OURS = ("wb-", "workbench", "widget", "anywidget", "Uncaught", "Failed to load", "Error")
@@ -30,24 +30,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def opened(browser: Browser, lab: Lab) -> Iterator[Callable[[str], Page]]:
-    """A function that opens a notebook; nobody else is asked and nothing of ours complains."""
+def page(browser: Browser, lab: Lab) -> Iterator[Page]:
+    """JupyterLab in a browser; nobody else is asked and nothing of ours complains."""
     context = browser.new_context(viewport={"width": 1360, "height": 1100})
     complaints: list[str] = []
     strangers: list[str] = []
-
-    def open_notebook(name: str) -> Page:
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("request", lambda request: strangers.append(request.url))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(f"Uncaught {error}"))
-        page.goto(lab.address(name))
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        page.wait_for_function(KERNEL)
-        return page
-
-    yield open_notebook
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("request", lambda request: strangers.append(request.url))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(f"Uncaught {error}"))
+    page.goto(lab.address(NOTEBOOK))
+    yield page
     context.close()
     own = ("data:", "blob:", f"http://{lab.host}/", f"ws://{lab.host}/")
     assert [url for url in strangers if not url.startswith(own)] == []
@@ -55,8 +49,28 @@ def opened(browser: Browser, lab: Lab) -> Iterator[Callable[[str], Page]]:
     assert [said for said in complaints if any(word in said for word in OURS)] == []
 
 
-def test_it_looks_inside_and_python_knows(opened: Callable[[str], Page], lab: Lab) -> None:
-    page = opened(NOTEBOOK)
+def begun(page: Page) -> None:
+    """A notebook stands there and its kernel is idle."""
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+    page.wait_for_function(KERNEL)
+
+
+def opened(page: Page, name: str) -> None:
+    """``name`` in place of what was open."""
+    page.evaluate("[...jupyterapp.shell.widgets('main')].forEach(widget => widget.dispose())")
+    page.evaluate("path => jupyterapp.commands.execute('docmanager:open', {path}).then(() => true)", name)
+    begun(page)
+
+
+def test_in_one_jupyterlab(page: Page, lab: Lab) -> None:
+    """One walk: a page of JupyterLab and a kernel take longer than what is looked at in them."""
+    it_looks_inside_and_python_knows(page, lab)
+    a_reply_streams_and_a_grid_fills(page, lab)
+    saved_it_says_that_there_is_no_kernel(page, lab)
+
+
+def it_looks_inside_and_python_knows(page: Page, lab: Lab) -> None:
+    begun(page)
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
     both, one = page.locator(".wb-look").first, page.locator(".wb-look").nth(1)
     for widget in (both, one):
@@ -100,34 +114,15 @@ def test_it_looks_inside_and_python_knows(opened: Callable[[str], Page], lab: La
     assert one.locator(".wb-maps canvas").nth(1).evaluate("canvas => canvas.style.width") == size
     assert one.locator(".wb-look-card").evaluate("card => getComputedStyle(card).backgroundColor") == "rgb(26, 29, 34)"
 
+    page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => true)")  # with the widgets, see lab.py
+    shutil.copy(lab.folder / NOTEBOOK, lab.folder / SAVED)
+
     # The kernel goes: what is asked of it now gets a sentence.
     page.evaluate("[...jupyterapp.shell.widgets('main')].map(w => w.sessionContext?.restartKernel())")
     page.wait_for_function(KERNEL)
     one.get_by_role("tab", name="KV cache").click()
     one.get_by_role("tab", name="Next token").click()
     expect(one.locator(".wb-next .wb-message").first).to_contain_text("No kernel holds this run")
-
-
-def test_a_saved_notebook_says_that_there_is_no_kernel(opened: Callable[[str], Page], lab: Lab) -> None:
-    """What a notebook keeps of a widget is small, and opened again it says what it needs."""
-    nbclient = pytest.importorskip("nbclient")
-    code = """import workbench as wb
-run = wb.load("twin-v0.2").generate("One, two, three, four,", wb.Sampling(max_new_tokens=4), wb.Capture.full())
-for _ in run: pass
-run.inspection.widget()"""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120, store_widget_state=True).execute()
-    assert len(str(notebook.metadata["widgets"])) < 20_000
-    NotebookNotary(data_dir=str(lab.folder / "data")).sign(notebook)  # of one that is not trusted, no widget is shown
-    nbformat.write(notebook, lab.folder / "saved.ipynb")
-    page = opened("saved.ipynb")
-    status, unknown = page.locator(".wb-look-status"), page.get_by_text("model not found")
-    for _ in range(4):  # on a busy machine JupyterLab may draw a widget before it has read the saved ones
-        expect(status.or_(unknown).first).to_be_visible()
-        if status.count():
-            break
-        page.reload()
-    expect(status).to_have_text("No kernel holds this run: run its cell to look inside.")
 
 
 TALK = [
@@ -149,13 +144,14 @@ chat""",
 """A chat whose replies wait behind their third token until ``go`` is set."""
 
 
-def test_a_reply_streams_and_a_grid_fills(opened: Callable[[str], Page], lab: Lab) -> None:
+def a_reply_streams_and_a_grid_fills(page: Page, lab: Lab) -> None:
     name = "talk.ipynb"
     cells = [nbformat.v4.new_code_cell(code) for code in TALK]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), lab.folder / name)
-    page = opened(name)
     page.set_viewport_size({"width": 1360, "height": 2400})
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    opened(page, name)
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def python(code: str, expected: str) -> None:
@@ -223,3 +219,20 @@ def test_a_reply_streams_and_a_grid_fills(opened: Callable[[str], Page], lab: La
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     expect(card).to_have_css("background-color", "rgb(26, 29, 34)")
     expect(page.locator(".wb-chat-field")).to_have_css("color", "rgb(233, 234, 236)")
+
+
+def saved_it_says_that_there_is_no_kernel(page: Page, lab: Lab) -> None:
+    """What a notebook keeps of its widgets is small, and opened again they say what they need."""
+    notebook = nbformat.read(lab.folder / SAVED, as_version=4)
+    assert 0 < len(str(notebook.metadata["widgets"])) < 40_000, "two widgets"
+    NotebookNotary(data_dir=str(lab.folder / "data")).sign(notebook)  # of one that is not trusted, no widget is shown
+    status, unknown = page.locator(".wb-look-status"), page.get_by_text("model not found")
+    page.goto(lab.address(SAVED))  # a new document: one that has shown a widget has the views' script
+    for _ in range(4):  # on a busy machine JupyterLab may draw a widget before it has read the saved ones
+        begun(page)
+        expect(status.or_(unknown).first).to_be_visible()
+        if not unknown.count():
+            break
+        page.reload()
+    for i in range(2):
+        expect(status.nth(i)).to_have_text("No kernel holds this run: run its cell to look inside.")
