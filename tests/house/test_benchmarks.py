@@ -83,8 +83,8 @@ def test_memory(here: Callable[..., str]) -> None:
 @pytest.mark.slow
 def test_peers() -> None:
     """A row of numbers for what is installed, a sentence for what is not, and its error where the memory ends."""
-    # Scores and weights of 4 heads x 6000 x 6000 take 2 x 576 MB in one layer, and there are two.
-    text = printed("peers.py", "--lengths", "64", "6000", "--memory", "1", *TINY)
+    # Scores and weights of 4 heads x 4000 x 4000 take 2 x 256 MB in one layer, and there are two.
+    text = printed("peers.py", "--lengths", "64", "4000", "--memory", "0.45", *TINY)
     rows = table(text, "tokens")
     names = {"transformers": "transformers", "transformer_lens": "TransformerLens", "nnsight": "nnsight"}
     for package, name in names.items():
@@ -92,20 +92,21 @@ def test_peers() -> None:
         if importlib.util.find_spec(package) is None:
             assert not found and f"{name}, " in text and "not installed here, not measured" in text
             continue
-        assert [row["tokens"] for row in found] == ["64", "6000"]
+        assert [row["tokens"] for row in found] == ["64", "4000"]
         assert number(found[0]["ratio"]) > 0
         assert "allocate" in found[1]["ratio"] and found[1]["its matrices (MB)"] == ""
         assert all(number(row["everything, compiled"]) > 0 for row in found)
 
 
 def test_inspection(here: Callable[..., str]) -> None:
-    rows = table(here("inspection.py", "--tokens", "64", "--new", "2", *TINY), "measured")
+    rows = table(here("inspection.py", "--tokens", "64", "--new", "1", *TINY), "measured")
     assert len(rows) == 8
     assert all(number(row["ratio"]) > 0 for row in rows)
 
 
-def test_turns(here: Callable[..., str]) -> None:
-    rows = table(here("turns.py", "--tokens", "100", "--models", "twin-v0.2", "--repeats", "1"), "model")
+def test_turns(here: Callable[..., str], tiny_checkpoint: Callable[..., Path]) -> None:
+    size = ("--tokens", "100", "--repeats", "1")
+    rows = table(here("turns.py", *size, "--models", str(tiny_checkpoint())), "model")
     assert [row["second turn"] for row in rows] == ["reading all", "reusing"]
     assert number(rows[0]["reused"]) == 0 < number(rows[1]["reused"])
     assert all(number(row["first token, ms"]) > 0 for row in rows)
