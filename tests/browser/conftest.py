@@ -60,9 +60,9 @@ class Watched:
 
 
 class Profile:
-    """One profile for all tests: what a page has loaded, compiled and cached is there for the next, which takes half of
-    what it takes in a fresh one. A page is still a tab of its own, and so a visitor of its own; what a profile keeps
-    for its pages is thrown away after every test."""
+    """A profile that all tests share: what a page has loaded, compiled and cached is there for the next, which takes
+    half of what it takes in a fresh one. A page is still a tab of its own, and so a visitor of its own; what a profile
+    keeps for its pages is thrown away after every test."""
 
     def __init__(self, browser: Browser, empty: Path) -> None:
         self.context: BrowserContext = browser.new_context(viewport={"width": 1360, "height": 900})
@@ -70,6 +70,11 @@ class Profile:
         self._kept[0].goto(empty.as_uri())
         self._storage = self.context.new_cdp_session(self._kept[0])
         self._origins: set[str] = set()
+
+    @property
+    def pages(self) -> list[Page]:
+        """What the running test has opened here."""
+        return [page for page in self.context.pages if page not in self._kept]
 
     def page(self, address: str, width: int, height: int, dark: bool) -> Page:
         if address.startswith("http:"):
@@ -83,10 +88,9 @@ class Profile:
         page.emulate_media(color_scheme="dark" if dark else "light")
         return page
 
-    def forget(self, before: list[Page]) -> None:
-        for page in self.context.pages:
-            if page not in before and page not in self._kept:
-                page.close()
+    def forget(self) -> None:
+        for page in self.pages:
+            page.close()
         self.context.clear_permissions()
         self.context.clear_cookies()
         for origin in self._origins:
@@ -94,23 +98,31 @@ class Profile:
 
 
 @pytest.fixture(scope="session")
-def profile(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Profile]:
+def profiles(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], list[Profile]]]:
+    """A function that gives all profiles, the first of them without a page: beside another page of its profile one
+    would be hidden, and a hidden page draws nothing."""
     empty = tmp_path_factory.mktemp("empty") / "empty.html"
     empty.touch()
-    made = Profile(browser, empty)
-    yield made
-    made.context.close()
+    made: list[Profile] = []
+
+    def free_first() -> list[Profile]:
+        if all(one.pages for one in made):
+            made.append(Profile(browser, empty))
+        return sorted(made, key=lambda one: len(one.pages))
+
+    yield free_first
+    for one in made:
+        one.context.close()
 
 
 @pytest.fixture
-def watched(profile: Profile) -> Iterator[Callable[..., Watched]]:
+def watched(profiles: Callable[[], list[Profile]]) -> Iterator[Callable[..., Watched]]:
     """A function that opens an address in a new tab; at the end nothing may have been complained about, and nobody but
     the page's own host asked."""
     made: list[Watched] = []
-    before = list(profile.context.pages)
 
     def open_page(address: str, width: int = 1360, height: int = 900, dark: bool = False) -> Watched:
-        found = Watched(profile.page(address, width, height, dark))
+        found = Watched(profiles()[0].page(address, width, height, dark))
         made.append(found)
         found.page.set_default_timeout(PATIENCE)
         host = address.split("/")[2] if "://" in address else ""
@@ -137,7 +149,8 @@ def watched(profile: Profile) -> Iterator[Callable[..., Watched]]:
 
     yield open_page
     told = [found.complained() for found in made]
-    profile.forget(before)
+    for profile in profiles():
+        profile.forget()
     assert told == [[] for _ in made]
     for found in made:
         assert found.complained() == []
