@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import workbench.model
-from tests.interrupt import heard
+from tests.forked import Forked
 from workbench.cli import app, inspect, serve, show
 
 ENVIRONMENT = os.environ | {"PYTHONUTF8": "1", "COLUMNS": "100"}
@@ -47,18 +48,17 @@ def test_a_mistake_in_a_process() -> None:
 
 def test_ctrl_c_ends_quietly_and_writes_nothing(tiny_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     folder = tiny_checkpoint(context=100_000)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "workbench", "inspect", "-m", folder, "-p", "Hello", "-n", "90000",
-         "--out", tmp_path / "x.inspection", "--capture", "light", "--stop", "no such text"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=heard,
-    )  # fmt: skip
-    assert running.stdout is not None
-    assert running.stdout.readline().startswith("Answer")  # it generates now
-    running.send_signal(signal.SIGINT)
-    _, stderr = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert stderr == "workbench: Stopped.\n"
-    assert list(tmp_path.iterdir()) == []
+    words = ["inspect", "-m", folder, "-p", "Hello", "-n", 90000, "--capture", "light", "--stop", "no such text"]
+    (tmp_path / "out").mkdir()
+    running = Forked([*words, "--out", tmp_path / "out" / "x.inspection"], tmp_path, ENVIRONMENT)
+    while not running.said:
+        assert running.running(), running.complaint
+        time.sleep(0.01)
+    assert running.said.startswith("Answer")  # it generates now
+    running.send(signal.SIGINT)
+    assert running.wait() == 130
+    assert running.complaint == "workbench: Stopped.\n"
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.interrupt import heard
+from tests.forked import Forked
 from workbench.cli import app
 
 
@@ -35,16 +33,14 @@ def test_killed_interrupted_and_gone_on_with(tiny_checkpoint: Callable[..., Path
     words = ["run", suite, "--out", out, "--max-new-tokens", "120", "--model", tiny_checkpoint(layers=4)]
     counts = [0]
     for number, wanted in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", "suite", *map(str, words)], preexec_fn=heard, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        process = Forked(["suite", *words], tmp_path)
         until = time.monotonic() + 120
         while len(answers(out)) < counts[-1] + 2 and time.monotonic() < until:
             time.sleep(0.005)
-        process.send_signal(number)
-        said, complaint = process.communicate(timeout=120)
-        assert process.returncode == wanted, said + complaint
+        process.send(number)
+        code = process.wait()
+        said, complaint = process.said, process.complaint
+        assert code == wanted, said + complaint
         counts.append(len(answers(out)))
         assert counts[-2] < counts[-1] < 12
     assert "The same command goes on from here." in " ".join(said.split())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
+from tests.forked import Forked
 from tests.ports import free_port
 from workbench.context.grid import Grid
 from workbench.context.plan import Group, Plan
@@ -25,7 +23,6 @@ from workbench.context.store import read_trials
 from workbench.context.study import RetrievalStudy, needle
 from workbench.context.tasks import task
 
-ROOT = Path(__file__).parents[2]
 SIZES = {"lengths": (120, 160), "depths": (0.0, 1.0), "cases": 3}
 
 
@@ -34,15 +31,14 @@ def model(tiny_checkpoint: Callable[..., Path]) -> wb.Model:
     return wb.load(str(tiny_checkpoint()))
 
 
-def started(model: wb.Model, folder: Path, *more: str) -> list[subprocess.Popen[str]]:
+def started(model: wb.Model, folder: Path, *more: str) -> list[Forked]:
     """Two processes as a launcher starts them, which go on by themselves when the other dies."""
-    command = [sys.executable, "-m", "workbench.cli", "needle", "--model", model.name, "--lengths", "120,160",
-               "--depths", "0,1", "--cases", "3", *more]  # fmt: skip
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    words = ["needle", "--model", model.name, "--lengths", "120,160", "--depths", "0,1", "--cases", "3", *more]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     return [
-        subprocess.Popen(
-            [*command, "--out", str(folder)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        Forked(
+            [*words, "--out", folder / "study"], folder / str(rank),
+            shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]  # fmt: skip
@@ -61,27 +57,25 @@ def alone(model: wb.Model) -> pd.DataFrame:
 
 
 def test_two_processes_find_what_one_does(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:
-    processes = started(model, tmp_path)
-    said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert "effective length" in said[0][0]
-    assert said[1][0] == ""
-    assert len({path.name.split("-")[-3] for path in tmp_path.glob("part-*.parquet")}) == 2  # both did a share
-    assert not list(tmp_path.glob("sign-*"))
-    pd.testing.assert_frame_equal(finished(Grid.open(tmp_path).trials), alone, check_dtype=False, atol=1e-3)
+    processes, study = started(model, tmp_path), tmp_path / "study"
+    codes = [process.wait() for process in processes]
+    assert codes == [0, 0], [process.said + process.complaint for process in processes]
+    assert "effective length" in processes[0].said
+    assert processes[1].said == ""
+    assert len({path.name.split("-")[-3] for path in study.glob("part-*.parquet")}) == 2  # both did a share
+    assert not list(study.glob("sign-*"))
+    pd.testing.assert_frame_equal(finished(Grid.open(study).trials), alone, check_dtype=False, atol=1e-3)
 
 
 def test_one_is_killed_and_the_first_completes(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:
     first, second = started(model, tmp_path, "--patience", "2")
-    while not list(tmp_path.glob("sign-*-1.json")):
-        assert [first.poll(), second.poll()] == [None, None]
+    while not list((tmp_path / "study").glob("sign-*-1.json")):
+        assert first.running() and second.running()
         time.sleep(0.01)
-    os.kill(second.pid, signal.SIGKILL)
-    told = first.communicate(timeout=120)
-    assert first.returncode == 0, told
+    second.send(signal.SIGKILL)
+    assert first.wait() == 0, first.said + first.complaint
     assert second.wait() == -signal.SIGKILL
-    second.communicate()
-    pd.testing.assert_frame_equal(finished(Grid.open(tmp_path).trials), alone, check_dtype=False, atol=1e-3)
+    pd.testing.assert_frame_equal(finished(Grid.open(tmp_path / "study").trials), alone, check_dtype=False, atol=1e-3)
 
 
 def test_the_first_is_gone_and_a_rerun_does_the_rest(model: wb.Model, alone: pd.DataFrame, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
+from tests.forked import forking
 from workbench.cache_lab.policies import policy
 from workbench.cache_lab.reading import readers
 from workbench.context.answering import Reader, answer
@@ -75,7 +74,7 @@ def test_nothing_is_drafted_where_nothing_is_missing(
     text = tmp_path / "tale.txt"
     text.write_text("The old man went down to the sea. " * 80)
     asked: dict[str, Any] = {"tasks": ["needle", "lines"], "haystack": str(text), "folder": tmp_path / "study"}
-    places = {"lengths": (300, 400), "depths": (0.0, 1.0), "cases": 2}
+    places = {"lengths": (300, 400), "depths": (0.0, 1.0), "cases": 1}
     list(needle(models, **places, **asked))
     made = []
     make = Task.make
@@ -86,7 +85,7 @@ def test_nothing_is_drafted_where_nothing_is_missing(
     assert {length for length, _ in made} == {350}
     made.clear()
     text.write_text("The young man went down to the sea. " * 80)  # another haystack: other questions
-    assert sum(p.answer is not None for p in needle(models, **places, **asked)) == 8 * len(models)  # not the lines
+    assert sum(p.answer is not None for p in needle(models, **places, **asked)) == 4 * len(models)  # not the lines
     whole = read_trials(tmp_path / "study")
     older = tmp_path / "older"  # begun before recipes were written down
     TrialStore(older, {"kind": "retrieval", "format": 1, "seed": 0, "form": "chat"})
@@ -115,32 +114,29 @@ def test_stopped_it_keeps_what_is_done(models: list[wb.Model], tmp_path: Path) -
     assert sum(p.answer is not None for p in needle(models, **SIZES, folder=tmp_path)) == 13
 
 
-PROGRAM = """
-import sys
-import workbench as wb
-from workbench.context.study import needle
-models = [wb.load(sys.argv[1])]
-for told in needle(models, (120, 200), (0.0, 0.5, 1.0), cases=8, folder=sys.argv[2]):
-    print(told.done, flush=True)
-"""
+MANY = {"lengths": (120, 200), "depths": (0.0, 0.5, 1.0), "cases": 8}
+
+
+def killed(model: str, folder: Path) -> None:
+    """A study in a process of its own, which is killed after its eighth answer."""
+    for told in needle([wb.load(model)], **MANY, folder=folder):
+        if told.done == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_killed_in_the_middle_nothing_is_lost_or_done_twice(models: list[wb.Model], tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    command = [sys.executable, "-c", PROGRAM, models[0].name, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line) >= 8:
-                os.kill(process.pid, signal.SIGKILL)
-                break
+    process = forking().Process(target=killed, args=(models[0].name, folder))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     journal = next(folder.glob("part-*.jsonl"), None)
     if journal is not None:  # what a kill in the middle of a line leaves
         with open(journal, "a") as file:
             file.write('{"key": "half')
     kept = read_trials(folder)
     assert 8 <= len(kept) < 48
-    rest = [p for p in needle(models[:1], (120, 200), (0.0, 0.5, 1.0), cases=8, folder=folder) if p.answer]
+    rest = [p for p in needle(models[:1], **MANY, folder=folder) if p.answer]
     assert len(rest) == 48 - len(kept)
     assert len(Grid.open(folder)) == 48
 
