@@ -131,11 +131,13 @@ def test_a_malformed_file_is_a_sentence(names: list[str], text: str, path: list[
 
 @pytest.mark.parametrize(
     "file",
-    ["", "{", "null", "7", '"text"', "[]", "[1]", '{"schema": "other"}', "[" * 100_000,
+    ["", "{", "null", "7", "NaN", "Dear model,", '"text"', "[]", "[1]", '{"schema": "other"}', "[" * 100_000,
      '[{"role": "assistant", "content": "me first"}]',
      '[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]',
      '[{"role": "user", "content": null}]', "x" * (9 * 2**20), '[{"role": "user", "content": "\\ud800"}]',
-     '{"schema": "workbench.chat", "version": 1, "title": "\\udc00", "models": [{"messages": []}]}'],
+     '{"schema": "workbench.chat", "version": 1, "title": "\\udc00", "models": [{"messages": []}]}',
+     '{"schema": "workbench.chat", "version": 1' + "0" * 5000 + "}",
+     '{"schema": "workbench.chat", "version": 1, "models": ' + "[" * 10_000 + "]" * 10_000 + "}"],
 )  # fmt: skip
 def test_what_is_no_conversation_is_a_sentence(names: list[str], file: str) -> None:
     with pytest.raises(FileFormatError):

@@ -29,6 +29,10 @@ INK = """(selector) => {
 }"""
 
 
+DELETE = "(button) => { button.click(); const asked = button.textContent; button.click(); return asked; }"
+"""Both clicks at once: the button asks whether one is sure for four seconds only, which a busy machine may take."""
+
+
 def becomes(page: Page, wanted: object, look: Callable, *given: object) -> None:
     """Wait until ``look(*given)`` gives ``wanted``, for what Playwright has no expectation of; a failure shows what it
     gave last."""

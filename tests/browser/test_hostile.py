@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.talking import answered, ask, footers, idle, ready, replies, said, settings
+from tests.browser.talking import DELETE, ask, footers, idle, ready, replies, said, settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
+pytestmark = pytest.mark.browser
 
 TEXTS = {
     "markup": "<script>document.title='x'</script><img src=x onerror=\"document.title='y'\"><b>a</b> a<b & &lt;",
@@ -55,6 +55,8 @@ def test_every_text_stays_text(watched: Callable, address: str) -> None:
         shown = message.evaluate("e => e.textContent")
         plain = text.replace("```html\n", "").replace("`", "").strip()
         assert shown.replace("`", "").strip() == plain, name
+        if name == "code":
+            expect(message.locator("code").filter(has_text="<img src=x>")).to_have_count(1)
         specials = page.locator(".wb-column").first.locator(".wb-token.wb-special").all_inner_texts()
         assert specials[0] == "<s>" and "</s>" not in specials[:-1], f"{name}: typed text is no special token"
         where = page.locator(".wb-where")
@@ -69,19 +71,6 @@ def test_every_text_stays_text(watched: Callable, address: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 1360
 
 
-def test_more_than_any_model_reads(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
-    for text in ("x" * 100_000, "🙂\u202e<s>" * 33_000, "word " * 2040):
-        ask(page, text)
-        note = page.locator(".wb-column-note").first
-        expect(note).to_contain_text("tokens; expected at most")
-        idle(page)
-        clear(page)
-    said(page, "Short")
-    untouched(page)
-
-
 def conversation(**reply: Any) -> str:
     told = {"model": "m", "sampling": {}} | reply
     messages = [
@@ -93,38 +82,33 @@ def conversation(**reply: Any) -> str:
 
 FILES = {
     "nothing": "",
-    "no JSON": "Dear model,",
     "cut short": '[{"role": "user", "content": "x"',
-    "another schema": '{"schema": "other.chat", "version": 1}',
     "a later version": '{"schema": "workbench.chat", "version": 2, "models": []}',
-    "a number": "17",
-    "not a number": "NaN",
-    "a huge number": '{"schema": "workbench.chat", "version": 1' + "0" * 5000 + "}",
-    "nested 10 000 deep": "[" * 10_000 + "]" * 10_000,
     "nested inside": '{"schema": "workbench.chat", "version": 1, "models": ' + "[" * 10_000 + "]" * 10_000 + "}",
-    "no messages at all": "[]",
-    "no message": '{"schema": "workbench.chat", "version": 1, "models": [{"model": "m", "messages": []}]}',
-    "messages of another kind": '{"schema": "workbench.chat", "version": 1, "models": [{"messages": [7, null]}]}',
     "half a character": '[{"role": "user", "content": "\\ud800"}]',
     "an unknown role": '[{"role": "wizard", "content": "x"}]',
-    "two questions": '[{"role": "user", "content": "x"}, {"role": "user", "content": "y"}]',
-    "no text": '[{"role": "user", "content": {"text": "x"}}]',
     "impossible settings": conversation(sampling={"temperature": "hot"}),
-    "unknown settings": conversation(sampling={"rm": "-rf"}),
-    "negative tokens": conversation(tokens=-1),
-    "not finite": conversation(seconds=float("inf")),
     "9 MB": "[" + " " * (9 * 2**20) + "]",
 }
+"""One of each kind; many more without a browser: tests/apps/test_exported.py."""
 
 
-SAID = {"cut short": "not JSON", "a later version": "version 2", "no messages at all": "no message",
-        "an unknown role": "is not a role", "9 MB": "too large"}  # fmt: skip
+SAID = {"cut short": "not JSON", "a later version": "version 2", "an unknown role": "is not a role",
+        "9 MB": "too large"}  # fmt: skip
 """Words of some sentences; of all, only their form is looked at."""
 
 
-def test_malformed_conversations_are_sentences(watched: Callable, address: str) -> None:
+def test_too_much_and_malformed_conversations_are_sentences(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
+    # More than any model reads.
+    for text in ("x" * 30_000, "🙂\u202e<s>" * 11_000, "word " * 2040):
+        ask(page, text)
+        note = page.locator(".wb-column-note").first
+        expect(note).to_contain_text("tokens; expected at most")
+        idle(page)
+        clear(page)
+    settings(page, longest=3)
     said(page, "Before all this")
     before = replies(page)
     line = page.locator(".wb-said")
@@ -159,7 +143,7 @@ PRESS = """(ready) => new Promise((done) => {
 })"""
 
 
-def test_stop_at_any_moment(watched: Callable, address: str) -> None:
+def test_stop_at_any_moment_and_a_link_to_a_run_that_was_deleted(watched: Callable, address: str) -> None:
     page = watched(address).page
     ready(page)
     settings(page, longest=1000)
@@ -179,30 +163,8 @@ def test_stop_at_any_moment(watched: Callable, address: str) -> None:
     said(page, "And now?")
     expect(footers(page)).to_contain_text("3 tokens")
 
-
-def test_a_tab_that_closes_makes_room_for_the_one_that_waits(watched: Callable, address: str) -> None:
-    one = watched(address).page
-    ready(one)
-    two = one.context.new_page()
-    two.goto(address)
-    ready(two)
-    settings(two, longest=1000)
-    ask(two, "From the second tab")
-    expect(two.locator(".wb-live .wb-text").first).not_to_be_empty()
-    one.fill("#wb-question textarea", "From the first tab")
-    one.click("#wb-send")
-    two.close()
-    for place in (0, 1):
-        answered(one, place)
-    idle(one)
-    expect(footers(one)).to_contain_text("12 tokens")
-    expect(one.get_by_text("From the second tab")).to_have_count(0)
-    said(one, "Still there?", 2)
-
-
-def test_a_link_to_a_run_that_was_deleted(watched: Callable, address: str) -> None:
-    page = watched(address).page
-    ready(page)
+    # A link to a run that was deleted.
+    clear(page)
     said(page, "Deleted soon")
     page.locator(".wb-column").first.locator(".wb-token[data-i='5']").click()
     page.wait_for_url("**token=5**")
@@ -210,8 +172,7 @@ def test_a_link_to_a_run_that_was_deleted(watched: Callable, address: str) -> No
     page.goto(f"{address}runs")
     run = link.split("run=")[1].split("&")[0]
     drop = page.locator(f".wb-runs tr[data-run='{run}']").locator("[aria-label^='Delete ']")
-    drop.click()
-    drop.click()
+    drop.evaluate(DELETE)
     expect(page.locator(f".wb-runs tr[data-run='{run}']")).to_have_count(0)
     page.goto(link)
     expect(page.locator("#wb-inspector")).to_contain_text("The link leads to a run that cannot be opened")
