@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import workbench as wb
 from apps.studio.jobs import Told
 from apps.studio.lengths import check_lengths
+from apps.studio.parted import joined, parted
 from apps.studio.studio import Studio
 from workbench.comparison import changing, comparing_texts
 from workbench.comparison.questions import texts_of
@@ -21,7 +21,6 @@ MOST = 64
 MOST_CHARACTERS = 400_000
 FEW, LONG = 6, 2000
 """Texts that are filled in, and about their characters."""
-_PARTED = re.compile(r"\n[ \t]*\n")
 
 
 class DifferenceEvents:
@@ -38,7 +37,7 @@ class DifferenceEvents:
         """{"models": [names], "small": every tensor is compared at once, "texts": what the form begins with}"""
         names = list(self._studio.shelf.names)
         small = all(resolve(name).kind == "twin" for name in names)
-        return {"models": names, "small": small, "texts": "\n\n".join(suggested())}
+        return {"models": names, "small": small, "texts": joined(suggested())}
 
     def differences_changes(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"job"} for {"weights": whether every tensor is compared}: `Changes.as_json` and the code."""
@@ -65,8 +64,8 @@ class DifferenceEvents:
         return {"job": self._studio.jobs.start(str(request.get("tab", "")), work, "workbench compare")}
 
     def differences_texts(self, request: dict[str, Any]) -> dict[str, Any]:
-        """{"job"} for {"texts": parted by empty lines}: `TextComparison.as_json` and the code."""
-        names, texts = self._names(), parted(request.get("texts"))
+        """{"job"} for {"texts": parted by lines of ---}: `TextComparison.as_json` and the code."""
+        names, texts = self._names(), texts_of_form(request.get("texts"))
         code = "texts = [...]  # yours\nfound = wb.compare_texts(a, b, texts)\nprint(found.sentence)\nfound.table()"
 
         def work(stop: threading.Event) -> Generator[Told, None, Any]:
@@ -93,13 +92,13 @@ class DifferenceEvents:
         return names
 
 
-def parted(value: Any) -> list[str]:
-    """The texts of the form, parted by empty lines. Raises PromptError."""
+def texts_of_form(value: Any) -> list[str]:
+    """The texts of the form. Raises PromptError."""
     if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
         raise PromptError("The texts are too long", expected=f"at most {MOST_CHARACTERS:,} characters")
-    texts = [one.strip() for one in _PARTED.split(value.replace("\r\n", "\n")) if one.strip()]
+    texts = parted(value)
     if not texts:
-        raise PromptError("There is no text", expected="some text; empty lines part several")
+        raise PromptError("There is no text", expected="some text; a line of --- parts several")
     if len(texts) > MOST:
         raise PromptError(
             f"There are {len(texts)} texts", expected=f"at most {MOST} here", remedy="Use workbench compare --text"

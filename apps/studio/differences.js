@@ -29,7 +29,7 @@ export const differences = {
     texts.value = start.texts;
     const read = make("div");
     const reading = runner("Read the texts", (told) => host.job("differences_texts", { texts: texts.value }, told), (found) => showTexts(read, found, titles));
-    const form = field("Texts, parted by empty lines", texts, "Filled in: held-out texts of the twins' language. Both models read each from its first token to its last.");
+    const form = field("Texts; a line of --- parts several", texts, "Filled in: held-out texts of the twins' language. Both models read each from its first token to its last.");
     form.classList.add("wb-wide");
     element.replaceChildren(
       heading("What changed"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.studio.jobs import Told
 from apps.studio.lengths import check_lengths
+from apps.studio.parted import parted
 from apps.studio.shelf import title
 from apps.studio.studio import Studio
 from workbench.errors import PromptError, WorkbenchError
@@ -134,5 +135,4 @@ def _own(text: Any) -> list[Any]:
         return []
     if len(text) > MOST_CHARACTERS:
         raise PromptError(f"The texts have {len(text):,} characters", expected=f"at most {MOST_CHARACTERS:,}")
-    parts = [part.strip() for part in f"\n{text}\n".replace("\r\n", "\n").split("\n---\n")]
-    return [part for part in parts if part]
+    return parted(text)

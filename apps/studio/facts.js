@@ -95,7 +95,7 @@ export const facts = {
       cards.length > 1 ? toggle("Only what differs between the two", false, (on) => { apart = on; paint(); }) : "", table,
       heading("Theta and window, from loss"),
       make("p", { class: "wb-message", text: "Neither is stored in the weights, but the weights work best under their own: the same texts are read under one value after another." }),
-      make("div", { class: "wb-fields" }, field("Model", probed), make("label", { class: "wb-field wb-wide" }, make("span", { class: "wb-field-name", text: "Texts to read; part several by a line of ---" }), own)), probing.element, curves,
+      make("div", { class: "wb-fields" }, field("Model", probed), make("label", { class: "wb-field wb-wide" }, make("span", { class: "wb-field-name", text: "Texts to read; a line of --- parts several" }), own)), probing.element, curves,
       heading("Every tensor"),
       make("p", { class: "wb-message", text: "Hashes of all stored tensors beside those of another checkpoint, and what looks wrong without one: numbers that are not finite, zeros, doubles, norms out of line." }),
       make("div", { class: "wb-fields" }, field("Model", checked), field("Compared with", against)), checking.element, tensors);

@@ -12,6 +12,7 @@ from apps.studio.asked_grid import MOST_MODELS, whole
 from apps.studio.grid_shown import rows
 from apps.studio.jobs import Told
 from apps.studio.named_models import Named, Offered
+from apps.studio.parted import parted
 from apps.studio.studio import Studio
 from workbench.context.induction import induction
 from workbench.context.loss import LossByPosition, LossStudy, shipped_texts
@@ -45,7 +46,7 @@ class LossEvents:
         """{"job"} for {"models": ids, "text": texts parted by lines of ---, "" for those that come with the workbench,
         "length": tokens of each that are read, None for all that fit}: curves, differences, code."""
         models = chosen(request, self._offered.named())
-        texts = parted(request.get("text"))
+        texts = parted_texts(request.get("text"))
         length = None if request.get("length") is None else whole(request, "length", 2, 10**7)
         if length is None:  # all that fit the model, and that may be read here
             length = self._studio.settings.max_prompt_tokens
@@ -99,14 +100,13 @@ def chosen(request: Mapping[str, Any], offered: list[Named]) -> tuple[Named, ...
     return tuple(known[one] for one in dict.fromkeys(map(str, ids)))
 
 
-def parted(value: Any) -> list[str]:
+def parted_texts(value: Any) -> list[str]:
     """Texts that lines of --- part; none for an empty one. Raises PromptError."""
     if value is None or value == "":
         return []
     if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
         raise PromptError("The texts are too long", expected=f"at most {MOST_CHARACTERS:,} characters")
-    parts = f"\n{value}\n".replace("\r\n", "\n").split("\n---\n")
-    found = [part.strip() for part in parts if part.strip()]
+    found = parted(value)
     if len(found) > MOST_TEXTS:
         raise PromptError(f"There are {len(found)} texts", expected=f"at most {MOST_TEXTS} here")
     return found

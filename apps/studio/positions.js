@@ -71,7 +71,7 @@ export const positions = {
   async draw(element, host) {
     const known = await host.ask("loss_known");
     const models = modelChoice(known.models);
-    const text = make("textarea", { spellcheck: "false", class: "wb-tall", placeholder: `Left empty: ${known.texts} long chats in the twins' language, held out from their training. Several texts are parted by a line of ---` });
+    const text = make("textarea", { spellcheck: "false", class: "wb-tall", placeholder: `Left empty: ${known.texts} long chats in the twins' language, held out from their training. A line of --- parts several texts` });
     const file = make("input", { type: "file", accept: ".txt,.md,text/plain", on: { change: async () => { if (file.files.length) text.value = await file.files[0].text(); } } });
     const length = make("input", { type: "number", class: "wb-suite-number", min: 2, max: known.context, placeholder: "all" });
     const sizes = [];

@@ -29,7 +29,7 @@ export const which = {
     const boxes = MEASURES.map(([name, label, hint]) => [name, make("input", { type: "checkbox", checked: name !== "kl" }), label, hint]);
     const most = make("select", {}, make("option", { value: String(known.few), text: `${known.few} of each` }), make("option", { value: "", text: "all" }));
     const reference = make("select", {}, ...["a", "b"].map((side, i) => make("option", { value: side, text: host.models[i].title })));
-    const texts = make("textarea", { spellcheck: "false", placeholder: "One text, or several parted by a line of ---" });
+    const texts = make("textarea", { spellcheck: "false", placeholder: "A text; a line of --- parts several" });
     const questions = make("textarea", { spellcheck: "false", placeholder: '{"prompt": "…", "answer": "…"} in each line; "messages" for a chat' });
     const request = () => ({
       measures: boxes.filter(([, box]) => box.checked).map(([name]) => name), most: most.value ? Number(most.value) : null,

@@ -9,6 +9,7 @@ from typing import Any
 import workbench as wb
 from apps.studio.jobs import Told
 from apps.studio.lengths import check_lengths
+from apps.studio.parted import parted
 from apps.studio.studio import Studio
 from workbench.comparison.factorial_result import TITLES, UNITS
 from workbench.comparison.factorial_run import MEASURES, FactorialRun
@@ -88,8 +89,7 @@ def read(request: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
             raise PromptError(f"The {name} are too long", expected=f"at most {MOST_CHARACTERS:,} characters")
     if given["texts"].strip():
-        parts = [part.strip() for part in ("\n" + given["texts"] + "\n").split("\n---\n")]
-        found["texts"] = _bounded([part for part in parts if part], "texts")
+        found["texts"] = _bounded(parted(given["texts"]), "texts")
     if given["questions"].strip():
         found["questions"] = questions_of(
             _bounded(parsed(given["questions"].split("\n"), "the questions"), "questions")

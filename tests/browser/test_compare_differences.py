@@ -32,12 +32,12 @@ def test_changes_are_named_and_texts_compared(address: str, models: list[str], w
         section.get_by_role("button", name="CSV").nth(1).click()
     assert saved.value.path().read_text(encoding="utf-8-sig").count("\n") == len(changes.tensors) + 1
 
-    area = section.get_by_label("Texts, parted by empty lines")
-    becomes(page, 6, lambda: len(area.input_value().split("\n\n")))  # something to begin with
-    area.fill("  \n\n ")
+    area = section.get_by_label("Texts; a line of --- parts several")
+    becomes(page, 6, lambda: len(area.input_value().split("\n---\n")))  # something to begin with
+    area.fill("  \n---\n ")
     section.get_by_role("button", name="Read the texts").click()
     expect(section.get_by_role("alert").last).to_contain_text("There is no text")
-    area.fill("\n\n".join(TEXTS))
+    area.fill("\n---\n".join(TEXTS))
     section.get_by_role("button", name="Read the texts").click()
     expect(section.locator(".wb-finding")).to_be_visible()
     found = wb.compare_texts(a, b, [text.strip() for text in TEXTS])
