@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -14,12 +15,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser walk")]
 
 
 @pytest.fixture(scope="module")
-def shared(models: list[str]) -> str:
-    """The page with limits, of one model: a reply of at most 1000 tokens, a text of at most 200."""
+def shared(tiny_checkpoint: Callable[..., Path]) -> str:
+    """The page with limits, of one model: a text of at most 200 tokens, and a reply of as many as outlast the others'
+    waiting on any machine."""
     from apps.studio.launch import launch
 
-    limits = Settings(max_new_tokens=1000, max_prompt_tokens=200, per_visitor=1, new_tokens=1000, links=False)
-    return launch(models[:1], port=None, browser=False, recorded=[], block=False, settings=limits)
+    limits = Settings(max_new_tokens=6000, max_prompt_tokens=200, per_visitor=1, new_tokens=6000, links=False)
+    model = str(tiny_checkpoint(window=24, layers=3, context=8192))
+    return launch([model], port=None, browser=False, recorded=[], block=False, settings=limits)
 
 
 def test_the_second_visitor_sees_a_place_in_line_and_is_served(watched: Callable, shared: str) -> None:
