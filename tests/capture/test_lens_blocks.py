@@ -51,7 +51,7 @@ def test_positions_are_spread_evenly(tokens: int, size: int, per_block: int) -> 
     assert found[-1] < tokens
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tokens=st.integers(1, 90), blocks=st.integers(1, 20), per_block=st.integers(1, 5), chunk=st.integers(1, 90))
 def test_blocks_average_the_exact_lens(
     folder: Path, model: Model, tokens: int, blocks: int, per_block: int, chunk: int

@@ -70,7 +70,7 @@ def same(one: Inspection, other: Inspection) -> None:
             np.testing.assert_array_equal(values, other.arrays[name], err_msg=name)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([(2, 4, 1, None), (3, 4, 2, 11), (1, 2, 2, 4)]), st.sampled_from([None, 1, 2, 7, 40, KEEP]),
     st.sampled_from([KEEP, 50.0, 1e6]), st.integers(1, 45), st.sampled_from([1, 7, 64]),

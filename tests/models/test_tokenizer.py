@@ -103,7 +103,8 @@ def test_a_folder_with_v1_pieces_gets_the_exact_tokenizer_and_keeps_its_template
     found = load_tokenizer(tmp_path)
     assert found.is_v1
     assert found.encode("        x") == REFERENCE.encode("        x")
-    assert found.chat_template == "[INST] {{ messages[0].content }} [/INST]"
+    assert found.chat_template == "[INST] {{ messages[0].content }} [/INST]" != TOKENIZER.chat_template
+    assert found.byte_table is TOKENIZER.byte_table, "built once, for all models with this tokenizer"
 
 
 def test_a_bare_model_file_with_added_tokens_is_built_exactly(tmp_path: Path) -> None:
