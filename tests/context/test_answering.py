@@ -28,7 +28,7 @@ def twin(request: pytest.FixtureRequest) -> wb.Model:
 @pytest.mark.parametrize(("name", "form"), [("needle", "chat"), ("lines", "chat"), ("needle", "plain")])
 def test_answers_are_those_of_a_run_of_its_own(twin: wb.Model, name: str, form: str) -> None:
     reader = Reader(twin)
-    places = [(700, 0.1)] * (name == "needle") + [(420, 1.0), (420, 0.3), (300, 0.9), (300, 0.0)]
+    places = [(560, 0.1)] * (name == "needle") + [(340, 1.0), (340, 0.3), (300, 0.9), (300, 0.0)]
     items = [TASKS[name]().make(twin.tokenizer, *place, 2, 1, form) for place in places]
     together = dict(answers(reader, items))
     assert sorted(together) == list(range(len(items)))
@@ -50,7 +50,7 @@ def test_answers_are_those_of_a_run_of_its_own(twin: wb.Model, name: str, form: 
 
 def test_replies_that_end_leave_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     twin = wb.load("twin-v0.1")  # it knows what stands in its window and makes up the rest
-    items = [TASKS["needle"]().make(twin.tokenizer, 600, depth, case) for case in range(3) for depth in (1.0, 0.6, 0.0)]
+    items = [TASKS["needle"]().make(twin.tokenizer, 420, depth, case) for case in range(3) for depth in (1.0, 0.6, 0.0)]
     sizes = []
     feed_each = Reader.feed_each
     monkeypatch.setattr(Reader, "feed_each", lambda self, parts: sizes.append(len(parts)) or feed_each(self, parts))

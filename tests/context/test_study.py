@@ -126,7 +126,7 @@ def killed(model: str, folder: Path) -> None:
 
 def test_killed_in_the_middle_nothing_is_lost_or_done_twice(models: list[wb.Model], tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    process = forking().Process(target=killed, args=(models[0].name, folder))
+    process = forking().Process(target=killed, args=(models[0].name, folder), daemon=True)
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

@@ -20,7 +20,7 @@ from workbench.facts import Probe, identity, probe_theta, probe_window
 from workbench.models.registry import assets_folder
 
 WORDS = " ".join(m["content"] for one in examples() for m in one.messages)
-TEXTS = [" ".join([WORDS] * 3)[i * 700 :][:2400] for i in range(8)]
+TEXTS = [" ".join([WORDS] * 3)[i * 700 :][:1500] for i in range(4)]
 
 
 def twin_with(folder: Path, version: str, **changes: object) -> Path:
