@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 import workbench as wb
 from tests.browser.axe import violations
-from tests.browser.talking import becomes
+from tests.browser.talking import becomes, ready, said
 from workbench.comparison import divergence
 from workbench.comparison.divergence import compared
 
@@ -151,7 +151,8 @@ def test_the_page_measures_on_demand_and_stops(
     watched: Callable, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = watched(address).page
-    page.wait_for_selector(".wb-attention[data-drawn]")
+    ready(page)
+    said(page, "Where do they part?")  # of its own: what is measured of two runs is kept for all who see them
     page.locator(".wb-column-strip").first.locator(".wb-token[data-i='4']").click()
     expect(page.locator(".wb-column-strip").nth(1).locator(".wb-peer")).to_have_attribute("data-i", "4")
     in_difference(page)
@@ -164,7 +165,7 @@ def test_the_page_measures_on_demand_and_stops(
     before = page.locator(".wb-parting p").inner_text()
     with monkeypatch.context() as slow:
         slow.setattr(divergence, "CHUNK", 1)
-        slow.setattr(divergence, "compared", lambda *values: (time.sleep(0.2), compared(*values))[1])
+        slow.setattr(divergence, "compared", lambda *values: (time.sleep(0.5), compared(*values))[1])
         page.get_by_role("button", name="Measure exactly").click()
         expect(page.locator(".wb-measuring")).to_contain_text("Both models read the texts")
         page.locator(".wb-measuring").get_by_role("button", name="Stop").click()
