@@ -64,7 +64,7 @@ def text(tokens: int, generator: torch.Generator) -> list[int]:
     return torch.randint(0, max(2, tokens // 3), (tokens,), generator=generator).tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(reading=readings(), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
 def test_maps_and_statistics_equal_their_definitions(reading: dict, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(reading["seed"])
