@@ -35,6 +35,8 @@ def told(page: Page, words: str) -> None:
 
 
 def test_votes_ratings_and_notes_by_keyboard(watched: Callable, asking: str, kept: Path) -> None:
+    for file in kept.iterdir():  # of an earlier try
+        file.unlink()
     page = watched(asking, 390, 844, dark=True).page
     expect(page.locator(".wb-column")).to_have_count(2)
     expect(page.locator(".wb-opinion-row")).to_have_count(0)  # nothing to vote on yet
