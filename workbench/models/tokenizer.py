@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, cast
 
 from tokenizers import Encoding
 from tokenizers import Tokenizer as BackendTokenizer
@@ -19,30 +19,7 @@ from workbench.models.checkpoint import first_line, read_json_object
 from workbench.models.pieces import PieceBytes, TextStream, piece_bytes
 from workbench.models.sentencepiece_model import V1_SHA256, from_sentencepiece, v1_model_file
 
-Found = TypeVar("Found")
-
 __all__ = ["V1_SHA256", "TextStream", "Tokenizer", "load_tokenizer", "save_v1_tokenizer", "v1_tokenizer"]
-
-
-class shared(Generic[Found]):
-    """A property that is computed once for a tokenizer and all its copies: the tables of v1 take longer to build than a
-    small model to load."""
-
-    def __init__(self, compute: Callable[[Tokenizer], Found]) -> None:
-        self._compute, self._name, self.__doc__ = compute, compute.__name__, compute.__doc__
-
-    @overload
-    def __get__(self, tokenizer: None, owner: Any = None) -> shared[Found]: ...
-    @overload
-    def __get__(self, tokenizer: Tokenizer, owner: Any = None) -> Found: ...
-
-    def __get__(self, tokenizer: Tokenizer | None, owner: Any = None) -> Found | shared[Found]:
-        if tokenizer is None:
-            return self
-        tables = tokenizer._tables
-        if self._name not in tables:
-            tables[self._name] = self._compute(tokenizer)
-        return cast(Found, tables[self._name])
 
 
 class Tokenizer:
@@ -63,7 +40,6 @@ class Tokenizer:
         # from then on a control token's name in a user's text would become the control token.
         self._backend = BackendTokenizer.from_str(hf.backend_tokenizer.to_str())
         self._backend.encode_special_tokens = True
-        self._tables: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         kind = "v1" if self.is_v1 else type(self.hf).__name__
@@ -85,28 +61,28 @@ class Tokenizer:
         """Id of the piece that ends an answer (2 in v1), None where the tokenizer has none."""
         return cast("int | None", self.hf.eos_token_id)
 
-    @shared
+    @cached_property
     def vocabulary(self) -> dict[str, int]:
         """Piece to id, without added tokens."""
         return self._backend.get_vocab(with_added_tokens=False)
 
-    @shared
+    @cached_property
     def vocab_size(self) -> int:
         """Number of ids, added tokens included: one more than the largest id."""
         return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
 
-    @shared
+    @cached_property
     def special_ids(self) -> frozenset[int]:
         """Ids of control tokens: no text of their own, never made from a user's text."""
         added = self._backend.get_added_tokens_decoder()
         return frozenset(index for index, token in added.items() if token.special)
 
-    @shared
+    @cached_property
     def special_texts(self) -> tuple[str, ...]:
         """The written form of each control token, such as ``</s>``."""
         return tuple(self.pieces(sorted(self.special_ids)))
 
-    @shared
+    @cached_property
     def byte_table(self) -> PieceBytes | None:
         """The bytes that each id stands for, None for a tokenizer whose decoding is neither v1's nor byte-level."""
         return piece_bytes(self._backend, unk_id=self.hf.unk_token_id, special_ids=self.special_ids)
@@ -124,7 +100,7 @@ class Tokenizer:
         """The character range of each id of ``encode(text)``, as the tokenizers library reports it."""
         return list(self._encode(text, backend=self._backend).offsets)
 
-    @shared
+    @cached_property
     def _template_backend(self) -> BackendTokenizer:
         """The copy that reads control tokens' names: a switch on one backend would race between requests."""
         backend = BackendTokenizer.from_str(self._backend.to_str())
@@ -163,7 +139,10 @@ class Tokenizer:
 @lru_cache(maxsize=1)
 def v1_tokenizer() -> Tokenizer:
     """The reference v1 tokenizer: 32 000 pieces, BOS 1, EOS 2, ids equal to SentencePiece's for every text."""
-    return Tokenizer(from_sentencepiece(v1_model_file()), is_v1=True, sha256=V1_SHA256)
+    found = Tokenizer(from_sentencepiece(v1_model_file()), is_v1=True, sha256=V1_SHA256)
+    # Its copies, one a model, share the tables that are there: building them takes longer than loading a twin.
+    _ = found.vocabulary, found.vocab_size, found.special_texts, found.byte_table
+    return found
 
 
 def save_v1_tokenizer(folder: str | Path) -> None:
@@ -215,8 +194,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     return Tokenizer(hf, is_v1=False, sha256=digest, chat_template=template or hf.chat_template)
 
 
-_V1_FILES: set[bytes] = set()
-"""sha256 of each tokenizer.json that was found to be v1's: reading one takes longer than reading a small model."""
+_V1_FILES: set[bytes] = set()  # sha256 of each tokenizer.json that was found to be v1's: reading one takes long
 
 
 def _is_v1(folder: Path, settings: dict[str, Any]) -> bool:
@@ -232,8 +210,7 @@ def _is_v1(folder: Path, settings: dict[str, Any]) -> bool:
     digest = hashlib.sha256(path.read_bytes()).digest() if path.is_file() and os.access(path, os.R_OK) else b""
     if digest in _V1_FILES:
         return True
-    described = _read_json(path)
-    if described:
+    if described := _read_json(path):
         model = described.get("model") or {}
         added = {token.get("content") for token in described.get("added_tokens") or []}
         found = added <= {"<unk>", "<s>", "</s>"} and model.get("vocab") == _v1_vocabulary()
