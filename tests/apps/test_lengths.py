@@ -38,7 +38,7 @@ ASKED: list[tuple[str, Callable[[Studio], Any], dict[str, Any], Any]] = [
     ("loss", lambda s: LossEvents(s).loss_start, LOSS, 65),
     ("factorial, a text", lambda s: WhichEvents(s).which_start, WHICH | {"texts": "Hello\n---\n" + LONG}, LONG.strip()),
     ("factorial, an answer", lambda s: WhichEvents(s).which_start, WHICH | {"questions": QUESTION}, LONG),
-    ("texts", lambda s: DifferenceEvents(s).differences_texts, {"texts": "Hello\n\n" + LONG}, LONG.strip()),
+    ("texts", lambda s: DifferenceEvents(s).differences_texts, {"texts": "Hello\n---\n" + LONG}, LONG.strip()),
     ("prompt lab", lambda s: PromptLabEvents(s).promptlab_start, {"over": "this", "messages": SAID}, None),
     ("prompt lab, forms", lambda s: PromptLabEvents(s).promptlab_forms, {"messages": SAID}, None),
     ("moderation", lambda s: GuardrailEvents(s).guardrails_start, {"prompts": "Hi\n" + LONG, "longest": 1},
