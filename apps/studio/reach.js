@@ -47,10 +47,10 @@ function measured(found) {
   const none = found.points.length - some.length;
   return [
     make("p", { class: "wb-finding", text: found.said }),
+    heading("Influence by distance", takeaway("measured-reach", found.points)),
     some.length > 1 ? curves([{ name: found.title, points: some.map((one) => ({ x: one.distance + 1, y: Math.log10(one.influence), where: `${whole(one.distance)} tokens before the last`, said: one.influence.toExponential(1) })) }],
       { title: `Influence of a token on the last one, by ${found.method}${none ? `; ${none} further places have none at all` : ""}`, x: "distance from the end + 1, tokens (log scale)", y: "influence (log scale)" },
       { print: (value) => `1e${value.toFixed(0)}`, marks: found.expected < found.tokens ? [[found.expected, "L(W − 1) + 1"]] : [], dots: some.length < 40 }) : null,
-    heading("Influence by distance", takeaway("measured-reach", found.points)),
     make("details", { class: "wb-own" }, make("summary", { text: "code" }), make("pre", { class: "wb-plain-code", text: found.code })),
   ].filter(Boolean);
 }

@@ -104,7 +104,8 @@ export function runs(element, given, upload) {
     empty.hidden = fit.length > 0;
     const mine = shelf.runs.filter((run) => run.mine).length;
     opener.hidden = !shelf.largest;
-    held.textContent = `${mine} of ${shelf.each} kept for this tab, ${bytes(shelf.held)} of the server's memory. They stay when the tab closes, until newer ones need the room or the server stops; a file keeps them.`;
+    const recorded = shelf.runs.filter((run) => run.origin === "recorded").length;
+    held.textContent = `${mine} of ${shelf.each} kept for this tab, ${bytes(shelf.held)} of the server's memory${recorded ? `; ${whole(recorded)} recorded ones come with the workbench` : ""}. What was asked here stays when the tab closes, until newer runs need the room or the server stops; a file keeps it.`;
     compare.disabled = chosen.length !== 2;
     compare.textContent = chosen.length === 2 ? "Compare these two" : "Compare two";
   }

@@ -87,7 +87,7 @@ function show(host, found) {
       make("p", { class: "wb-finding", text: chosen.sentence }),
       make("div", { class: "wb-which-two" },
         make("div", {}, heading(`Effects, b less a (${unit})`), left), make("div", {}, heading(`Cells (${unit})`), right)),
-      make("p", { class: "wb-caption", text: "Orange and blue: the two models themselves. Filled: main effect; open: interaction; grey: the interval does not leave 0 out. Lines: 95 % intervals over items (t; of shares Wilson's), each by itself. A main effect is the mean change from a to b over all settings of the others." }),
+      make("p", { class: "wb-caption", text: `Orange: a, ${found.factors[0].a} as it is; blue: b, ${found.factors[0].b}. Filled: main effect; open: interaction; grey: the interval does not leave 0 out. Lines: 95 % intervals over items (t; of shares Wilson's), each by itself. A main effect is the mean change from a to b over all settings of the others.` }),
       heading("Effects", takeaway("effects", found.effects)),
       sheet("Effects", [
         { name: "effect" },

@@ -26,7 +26,7 @@ def test_heads_are_found_and_silenced(tmp_path: Path) -> None:
     table = pd.read_csv(csv)
     assert (table["score"].head(6) > 0.9).all()
     assert set(table["layer"].head(6)) == {1}
-    assert "without the 6 found heads 0.00 of 2" in said
+    assert "without the 6 found heads 0 of 2" in said
     assert "control 2" in said  # of any layer, and of none below
     written = data_of(page.read_text(encoding="utf-8"))
     assert [bool("without the 6 found heads" in one["caption"]) for one in written["charts"]] == [False, True]

@@ -41,7 +41,7 @@ def test_sets_are_counted_and_told_apart() -> None:
     assert found.controls(below=False)[:2] == (2, 0.875)
     assert found.controls(below=True)[:2] == (1, 0.0)
     assert (
-        "none of them in an earlier layer, 0.88 on average (95 % over the draws: 0.75 to 1.00) in 2 of the draws"
+        "none of them in an earlier layer, 0.88 on average (95 % over the draws: 0.75 to 1.00) in 2 draws"
         in found.sentence
     )
     part = Ablation("m", SETS, wb.Grid(frame[frame["switches"].isin(["{}", "a"])]), found.switches)

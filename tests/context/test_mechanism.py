@@ -86,7 +86,7 @@ def test_the_found_heads_carry_the_needle() -> None:
     assert table["right"].tolist()[:2] == [1.0, 0.0]
     assert table.loc["found", "p"] == 2 / 2 ** table.loc["found", "n"]  # each of n questions is lost
     assert table["below"].tolist() == [0, 0, sum(layer < 1 for layer, _ in control)]
-    assert "without the 6 found heads 0.00 of 4" in result.sentence
+    assert "without the 6 found heads 0 of 4" in result.sentence
     assert len(result.figure().data[0].x) == 3
     assert len(found.figure().data) == 2
     near, far = found.mechanisms[0], found.mechanisms[-1]

@@ -119,6 +119,8 @@ def _card(
         column.overflow = "fold"  # the name of an altered tensor is shown whole
     summary.heading(console, card.model)
     console.print(grid)
+    if not probes:
+        console.print("Not probed: --probe finds theta and window by the loss.", highlight=False)
     data: dict[str, Any] = {"model": card.model, "facts": _rows(card.table())}
     data["conflicts"] = [fact.name for fact in card.conflicts]
     data["probes"] = {probe.switch: _rows(probe.table()) for probe in probes}

@@ -50,7 +50,7 @@ def foreseen(
                       readable(one.kv_bytes), readable(one.need), said)  # fmt: skip
         rows.append(_row(one, here))
     console.print(table)
-    cards = Table("hours on one", *(one.shape.name for one in found), box=MARKDOWN)
+    cards = Table("time on one", *(one.shape.name for one in found), box=MARKDOWN)
     for card in ACCELERATORS:
         cells = []
         for one, row in zip(found, rows, strict=True):
@@ -62,7 +62,7 @@ def foreseen(
     console.print(cards)
     console.print(
         f"Operations at {utilisation:.0%} of the peak for dense bfloat16, and every answer written to its budget.\n"
-        "Needs: weights and three caches of the longest text, in bfloat16. n GPUs take an n-th of the hours.",
+        "Needs: weights and three caches of the longest text, in bfloat16. n GPUs take an n-th of the time.",
         highlight=False,
     )
     if csv is not None:
@@ -112,6 +112,8 @@ def _count(value: float) -> str:
 
 
 def _hours(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else (
         f"{seconds / 3600:.1f} h"
     )  # fmt: skip

@@ -82,8 +82,9 @@ class Ablation(Result):
         for below, place in ((False, "none of them in an earlier layer"), (True, "some of them in an earlier layer")):
             draws, mean, low, high = self.controls(below)
             if draws:
+                s, average = ("", "") if draws == 1 else ("s", " on average")
                 band = "" if draws < 2 or low == high else f" (95 % over the draws: {low:.2f} to {high:.2f})"
-                words.append(f"without as many others, {place}, {mean:.2f} on average{band} in {draws} of the draws")
+                words.append(f"without as many others, {place}, {mean:.2f}{average}{band} in {draws} draw{s}")
         return "; ".join(words) + "."
 
     def figure(self) -> Any:
@@ -144,7 +145,7 @@ _OF_THE_STUDY = ("folder", "stop", "share")
 
 
 def _share(row: Any) -> str:
-    return f"{row['right']:.2f} of {int(row['n'])} ({row['low']:.2f} to {row['high']:.2f})"
+    return f"{round(row['right'] * row['n'])} of {int(row['n'])} ({row['low']:.2f} to {row['high']:.2f})"
 
 
 def _count(heads: Sequence[Head]) -> str:

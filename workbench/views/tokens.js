@@ -237,7 +237,7 @@ export function draw(element, payload, options = {}) {
   });
   strip.addEventListener("keydown", (event) => {
     const last = payload.tokens.length - 1;
-    const now = selected === null || selected === undefined ? -1 : selected;
+    const now = selected ?? peer ?? -1; // where the other model's token stands, when that is the chosen one
     const next = { ArrowRight: now + 1, ArrowLeft: now - 1, PageDown: now + 10, PageUp: now - 10, ArrowDown: now + 10, ArrowUp: now - 10, Home: 0, End: last }[event.key];
     if (next === undefined) return;
     event.preventDefault();
