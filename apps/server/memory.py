@@ -7,9 +7,11 @@ import gc
 from datetime import datetime, timedelta
 from typing import Any
 
-ARENAS = 2
-M_ARENA_MAX = -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Of malloc.h."""
+HEAP = ((M_ARENA_MAX, 2), (M_MMAP_THRESHOLD, 2**20), (M_TRIM_THRESHOLD, 2**20))
+"""What is asked of the GNU allocator: arenas for all threads; bytes from which a block is mapped by itself, and goes
+back when it is freed; free bytes at the end of the heap from which they go back."""
 
 
 def forget_pages(holder: Any, seconds: float, now: datetime | None = None) -> int:
@@ -27,14 +29,16 @@ def forget_pages(holder: Any, seconds: float, now: datetime | None = None) -> in
     return len(gone)
 
 
-def few_arenas() -> None:
-    """Have the GNU allocator share `ARENAS` among all threads from now on, where it is the system's. Each of the short
-    threads that write and answer takes one of up to eight a core, and what one has freed the next cannot use."""
+def steady_heap() -> None:
+    """Have the GNU allocator keep to `HEAP` from now on, where it is the system's. Left to itself it gives short
+    threads up to eight arenas a core, of which one cannot use what another has freed, and learns from each large tensor
+    that is freed to put such ones into the heap, up to 32 MiB, where any small block behind them holds their place."""
     try:
         set_option = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
         return
-    set_option(M_ARENA_MAX, ARENAS)
+    for option, value in HEAP:
+        set_option(option, value)
 
 
 def settle() -> None:
@@ -53,6 +57,6 @@ def give_back() -> None:
     gc.collect()
     try:
         trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
         return
     trim(0)

@@ -43,12 +43,14 @@ class Page(gr.Blocks):
         return sent
 
 
-def spare(queue: Any) -> None:
+def spare(queue: Any, alone: bool = False) -> None:
     """Have Gradio's ``queue`` look less often, and keep no statistics of events, which it works out anew after each:
-    `/metrics` has the server's own. Threads of this process take turns more often from now on."""
+    `/metrics` has the server's own. Where this process serves ``alone``, its threads take turns more often from now on;
+    a notebook's are left as they are."""
     queue.sleep_when_free, queue.progress_update_sleep_when_free = LOOK, PROGRESS
     queue.ANALYTICS_MAX_EVENTS, queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
-    sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
+    if alone:
+        sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
 
 
 def _skipped(value: Any) -> bool:

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 import workbench as wb
 from apps.server.door import Door
-from apps.server.memory import few_arenas, forget_pages, give_back, settle
+from apps.server.memory import forget_pages, give_back, settle, steady_heap
 from apps.server.settings import Settings
 from apps.server.spared import spare
 from apps.server.unread import bound
@@ -44,7 +44,7 @@ def launch(
     """
     known = settings or Settings()
     if block:
-        few_arenas()
+        steady_heap()
     if new_tokens is not None:
         known = known.model_copy(update={"new_tokens": new_tokens})
     page = build(models, recorded if recorded is not None else exchanges(), known, visiting)
@@ -65,7 +65,7 @@ def launch(
         head=f"<style>{page_css()}</style>",  # not css=: Gradio would put its own container in front of every rule
     )  # fmt: skip
     bound(page._queue, known.sessions_per_client)
-    spare(page._queue)
+    spare(page._queue, block)
     print(f"The workbench is open at {shared or address}", flush=True)
     threading.Thread(target=_warm, args=(studio, block), daemon=True).start()
     if known.forget_seconds is not None:

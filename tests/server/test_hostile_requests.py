@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import workbench as wb
+from apps.server.memory import steady_heap
 from apps.server.uploads import LASTING, swept
 from tests.server import hostile
 from tests.server.honest import ACTS, requests
@@ -40,6 +41,7 @@ def drawn(share: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_left(served: Served, models: list[str]) -> Iterator[None]:
     """Around all of it: the same honest answer, no thread, file or job more, tabs within their bound, memory flat."""
+    steady_heap()  # as a served process begins
     before = served.score()
     honest_answers(served, models, whole=ALL >= 1000)  # what is loaded once is loaded
     served.forget()

@@ -68,7 +68,10 @@ def test_one_output_and_a_generator_that_ended_are_left_to_gradio(page: Page) ->
 def test_no_statistics_are_made_of_events(page: Page, interval: None) -> None:
     page.queue()
     queue = page._queue
+    sys.setswitchinterval(before := 5 * SWITCH)
     spare(queue)
+    assert sys.getswitchinterval() == pytest.approx(before), "a notebook is not touched"
+    spare(queue, alone=True)
     assert sys.getswitchinterval() == pytest.approx(SWITCH)
     queue.events_recorded = 5
     record = {"time": 1.0, "status": "success", "process_time": 1.0, "function": "ask", "session_hash": "x"}
