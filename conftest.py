@@ -28,7 +28,11 @@ DEAR = ("server/test_process.py", "server/test_hostile_requests.py", "views/test
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give browser tests, notebooks and files dear to set up a group each, so that ``--dist loadgroup`` keeps a group
     in one worker. In CI a test that fails beside a real browser or kernel is run once more: pytest's summary names it
-    (RERUN), and it fails if it fails again."""
+    (RERUN), and it fails if it fails again. A notebook's kernel is forked from a process that has imported."""
+    if any(item.path.suffix == ".ipynb" for item in items):
+        from tests.kernels import fork_kernels
+
+        fork_kernels()
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.kernel)

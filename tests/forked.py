@@ -1,5 +1,6 @@
-"""`workbench` as a process of its own, forked from one that has imported what most commands import: it begins in a
-tenth of a second instead of several. Tests of the start itself start Python anew."""
+"""`workbench` as a process of its own, forked from one that has imported what most commands and notebooks import, and
+has loaded a twin (warmed.py): it begins in a tenth of a second instead of several. Tests of the start itself start
+Python anew."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from pathlib import Path
 
 IMPORTED = ("workbench.model", "workbench.capture.observer", "workbench.generation.prefix", "workbench.report",
             "transformers.models.mistral.modeling_mistral", "workbench.behaviour.run", "workbench.context.study",
-            "workbench.twins.training")  # fmt: skip
+            "workbench.twins.training", "ipykernel.zmqshell", "plotly.express", "workbench.widgets",
+            "tests.warmed")  # fmt: skip
 
 
 def forking() -> ForkServerContext:
