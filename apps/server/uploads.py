@@ -18,7 +18,8 @@ FORM = 64 * 2**10
 EACH_MINUTE = 12
 """Files that an address may send in a minute where calls are limited."""
 TOGETHER = 8
-"""So many of the largest files may lie there at once: a file is read and deleted soon after it has come."""
+"""So many of the largest files may lie there at once: a file is read and deleted soon after it has come. From half of
+them on, who has sent as much as one of them lately is refused: what one address never opens leaves others room."""
 LASTING = 15 * 60.0
 """Seconds after which a file that nobody has opened, or an export, is deleted."""
 
@@ -28,7 +29,8 @@ class Uploads:
 
     def __init__(self, settings: Settings, folder: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.most = settings.import_mib * 2**20
-        self._folder = folder
+        self._folder, self._clock = folder, clock
+        self._sent: list[tuple[float, str, int]] = []
         self._rates = Rates(None if settings.calls_per_minute is None else EACH_MINUTE, clock)
 
     def refused(self, client: str, length: int) -> tuple[int, str] | None:
@@ -41,8 +43,22 @@ class Uploads:
             return 429, "Many files came from your address. Wait a minute."
         if self._folder is not None:
             swept(self._folder)
-            if held(self._folder) > TOGETHER * self.most:
+            lying = held(self._folder)
+            if lying > TOGETHER * self.most:
                 return 503, "Many files are being opened. Try again in a minute."
+            if self._rates.per_minute is not None:
+                return self._share(client, length, lying)
+        return None
+
+    def _share(self, client: str, length: int, lying: int) -> tuple[int, str] | None:
+        """What the address may still send, where files of strangers lie together; of unknown length is the longest."""
+        now = self._clock()
+        self._sent = [one for one in self._sent if now - one[0] < LASTING]
+        own = [(at, size) for at, whose, size in self._sent if whose == client]
+        lately = sum(size for at, size in own if now - at < 60)  # some of it is still coming
+        if max(lying, lately) > TOGETHER * self.most // 2 and sum(size for _, size in own) >= self.most:
+            return 503, "Many files of your address have come, and not all were opened. Try again in some minutes."
+        self._sent.append((now, client, length or self.most))
         return None
 
 
@@ -54,7 +70,8 @@ def dropped(error: BaseException) -> None:
             with contextlib.suppress(OSError):
                 file.close()  # writes what is left, which may fail again
             with contextlib.suppress(OSError):
-                Path(file.name).unlink(missing_ok=True)
+                if isinstance(file.name, str):  # one that was never named goes when it is closed
+                    Path(file.name).unlink(missing_ok=True)
 
 
 def swept(folder: Path, now: float | None = None) -> None:

@@ -28,6 +28,8 @@ def act(studio: Studio, session: Session, request: Request) -> dict[str, Any]:
     action = _ACTIONS.get(kind) if isinstance(kind, str) else None
     if action is None:
         raise WorkbenchError(f"the page asked for {str(kind)[:40]!r}", expected=", ".join(_ACTIONS))
+    if kind == "switch" and not session.busy:
+        studio.shelf.get(_column(session, request).model)  # may have to be loaded: nobody waits for the lock meanwhile
     if kind == "fits":  # changes nothing, and may wait for a model to be loaded
         return action(studio, session, request) or {}
     with session.lock:

@@ -105,7 +105,7 @@ class GridEvents:
         """{"rows"}: effective lengths of {"study"} for {"threshold"}."""
         threshold = request.get("threshold")
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise WorkbenchError("The threshold is no number", expected="a share between 0 and 1")
+            raise WorkbenchError(f"The threshold is {str(threshold)[:20]}", expected="a share between 0 and 1")
         return {"rows": effective(self._study(request)[1], float(threshold))}
 
     def grid_questions(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ Told = dict[str, Any]
 Work = Callable[[threading.Event], Generator[Told, None, Any]]
 """A generator that tells how far it is, ends soon after the event is set, and returns what is shown as JSON."""
 
+NOBODY = "nobody "
+"""What the owner begins with who has no key; such a one could neither ask after a job nor stop it."""
 ABANDONED = 75.0
 """Seconds after which a job that nobody asks after is stopped: its tab is gone. A hidden tab asks once a minute."""
 KEPT = 64
@@ -66,8 +68,10 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(self, owner: str, work: Work, home: str = HOME, kind: str = STUDY, visitor: Visitor | None = None) -> str:
-        """Begin ``work`` when it is its turn; its id. RefusedError when a limit is reached. ``visitor`` is who stands
-        in line, by default ``owner`` at the address whose request is being answered."""
+        """Begin ``work`` when it is its turn; its id. RefusedError when a limit is reached, WorkbenchError for who has
+        no key. ``visitor`` is who stands in line, by default ``owner`` at the address whose request is answered."""
+        if owner.startswith(NOBODY):
+            raise WorkbenchError("This tab has no key", remedy="Reload the page")
         turn = self.admission.enter(visitor or Visitor(owner, CLIENT.get()), kind)
         job = Job(secrets.token_urlsafe(12), owner, work, turn, home, self._clock())
         with self._lock:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, Protocol
 
 from apps.server.faults import kind_of
+from apps.studio.jobs import NOBODY
 from apps.studio.page_parts import drawn
 from apps.studio.studio import Studio
 from workbench.errors import WorkbenchError
@@ -57,7 +58,7 @@ def sentences(function: Callable[[Any], Answer], seen: Callable[[str], None] | N
             if seen is not None and tab:
                 seen(tab)
             # who has no key is somebody else each time: nothing is kept where others without one could find it
-            return function({**request, "tab": tab or secrets.token_urlsafe(24)})
+            return function({**request, "tab": tab or NOBODY + secrets.token_urlsafe(24)})
         except WorkbenchError as error:
             if kind_of(error) is not None:
                 raise

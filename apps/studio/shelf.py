@@ -129,8 +129,8 @@ class Shelf:
         ``facts`` of an inspection are at hand: window, theta, dtype, device, context (most tokens),
         kv_bytes_per_token; "failed", a sentence, when it could not be loaded."""
         found: dict[str, Any] = {"model": name, "title": title(name), "tone": "ab"[self.names.index(name)]}
-        if name in self._failed:
-            found["failed"] = self._failed[name][0]
+        if (failed := self._failed.get(name)) is not None:  # a thread that loads it may drop it meanwhile
+            found["failed"] = failed[0]
         with suppress(UnknownModelError):
             spec = resolve(name)
             if spec.checked:

@@ -66,6 +66,8 @@ class Visits:
             request = Request(tuple(asked.values()), self._sampling, guards, settings, path)
             with closing(cast(Any, self._visiting(request))) as told:
                 for event in told:
+                    if event.kind == "done":  # what fails here is an end that has still to be told
+                        event = replace(event, value=event.value.made())
                     if event.kind == "step":
                         self._admission.metrics.wrote(1)
                     elif event.kind == "faults":
@@ -73,8 +75,6 @@ class Visits:
                             self._admission.faults.count(kind, times)
                     elif event.kind in ENDS:
                         del asked[event.model]
-                    if event.kind == "done":
-                        event = replace(event, value=event.value.made())
                     if event.kind not in ("read", "faults"):  # what is read was shown before
                         self._events.put(event)
 

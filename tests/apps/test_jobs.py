@@ -16,6 +16,7 @@ from apps.server.faults import OTHER as ANY
 from apps.server.metrics import Metrics
 from apps.server.settings import Settings
 from apps.studio.jobs import ABANDONED, Jobs, Told, Work
+from apps.studio.sections import sentences
 from workbench.errors import WorkbenchError
 
 ME, OTHER = "me", "another"
@@ -66,6 +67,19 @@ def test_a_job_is_its_owners_alone() -> None:
     jobs.halt(OTHER, job)
     go.set()
     until(lambda: jobs.status(ME, job)["state"] == "done")
+
+
+def test_who_has_no_key_begins_nothing() -> None:
+    """Nobody could ask after it or stop it: it would hold the line until it counts as abandoned."""
+    jobs = Jobs()
+    start = sentences(lambda request: {"job": jobs.start(request["tab"], counting(threading.Event()))})
+    for request in ({}, {"tab": ""}, {"tab": 3}, {"tab": "short"}):
+        assert start(request) == {"error": "This tab has no key. Reload the page."}
+    assert len(jobs) == 0
+    assert jobs.admission.counts(STUDY) == (0, 0)
+    job = start({"tab": "t" * 24})["job"]
+    jobs.halt("t" * 24, job)
+    until(lambda: jobs.status("t" * 24, job)["state"] == "stopped")
 
 
 def test_a_stopped_job_keeps_what_it_has_and_a_waiting_one_never_begins() -> None:

@@ -6,6 +6,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -236,6 +237,24 @@ def test_a_visit_that_ends_without_a_word(names: list[str], session: Session, sh
     assert not session.busy
     assert [column.note for column in session.columns.values()] == [GONE, GONE]
     assert admission.metrics.faults() == {TAKEN: 1}
+
+
+def test_an_end_that_cannot_be_unpacked_is_an_end(
+    names: list[str], session: Session, shelf: Shelf, runs: RunStore
+) -> None:
+    """A reply whose arrays came back damaged: the tab is free again, and says so."""
+    models = {name: shelf.get(name) for name in names}
+
+    def damaged(request: Request) -> Iterator[Event]:
+        for event in visit(models, request):
+            yield replace(event, value=replace(event.value, record="{")) if event.kind == "done" else event
+
+    away, admission = Shelf(list(models.values()), visiting=damaged), Admission(Settings(reply_seconds=60))
+    for _ in ask(session, away, runs, Order("ask", "Hello"), SHORT, admission):
+        pass
+    assert not session.busy
+    assert [column.note for column in session.columns.values()] == [SENTENCES[OTHER]] * 2
+    assert admission.metrics.faults() == {OTHER: 1}
 
 
 def test_the_rest_of_the_page_has_no_gpu() -> None:

@@ -40,7 +40,7 @@ def requests(model: str, other: str) -> dict[str, dict[str, Any]]:
         "cases": 0,
                         "follow": 1, "task": "needle"},
         "job_status": {"job": "x"}, "job_halt": {"job": "x"}, "differences_changes": {"weights": False},
-        "differences_texts": {"texts": "a b c\n\nd e f"}, "fact_probe": {"model": model, "text": "a b c d"},
+        "differences_texts": {"texts": "a b c\n---\nd e f"}, "fact_probe": {"model": model, "text": "a b c d"},
         "fact_tensors": {"model": model, "against": ""},
         "promptlab_forms": {"model": model, "messages": [{"role": "user", "content": "Hi"}]},
         "promptlab_start": {"over": "this", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant",

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
 import os
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +20,7 @@ from apps.server.admission import REPLY, Admission, RefusedError, Visitor
 from apps.server.door import CLIENT, address
 from apps.server.settings import SHARED, Settings
 from apps.server.unread import EVENTS, PAGES, bound
-from apps.server.uploads import FORM, TOGETHER, Uploads, swept
+from apps.server.uploads import FORM, LASTING, TOGETHER, Uploads, dropped, swept
 from tests.server.served import tab
 
 LIMITS = Settings.model_validate(SHARED)
@@ -50,6 +52,52 @@ def test_uploads_are_swept_counted_and_few(tmp_path: Path) -> None:
     assert uploads.refused("b", 100) is None, "what is old goes"
     assert exports.parent.exists() and not exports.exists()
     swept(tmp_path / "nowhere")
+
+
+def test_files_that_nobody_opens_leave_strangers_room(tmp_path: Path) -> None:
+    clock = SimpleNamespace(now=0.0)
+    uploads = Uploads(LIMITS, tmp_path, lambda: clock.now)
+
+    def sends(client: str, number: int, length: int, lands: bool = True) -> bool:
+        if uploads.refused(client, length) is not None:
+            return False
+        if lands:
+            with (tmp_path / f"{client} {number}").open("wb") as file:
+                file.truncate(uploads.most)
+        return True
+
+    taken = [sends("a", number, uploads.most) for number in range(TOGETHER)]
+    assert taken == [True] * (TOGETHER // 2 + 1) + [False] * (TOGETHER // 2 - 1)
+    assert sends("b", 0, uploads.most), "another address has room"
+    assert not sends("b", 1, 100), "for one of them while so many lie there"
+    clock.now = LASTING + 1
+    for path in tmp_path.iterdir():
+        path.unlink()
+    coming = [sends("c", number, 0, lands=False) for number in range(TOGETHER)]  # all at once, their length untold
+    assert coming.count(True) == TOGETHER // 2 + 1
+    clock.now += 61
+    assert sends("c", 9, 100, lands=False), "they were opened"
+    own = Uploads(Settings(), tmp_path, lambda: clock.now)
+    assert all(own.refused("a", own.most) is None for _ in range(20)), "one's own machine"
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_file_without_a_name_is_dropped_too(size: int) -> None:
+    """As Starlette keeps a form's: in memory, and from some size on in a file that no folder lists."""
+
+    class Parser:
+        def __init__(self) -> None:
+            self._files_to_close_on_error = [tempfile.SpooledTemporaryFile(10)]  # noqa: SIM115  closed where it is dropped
+
+        def parse(self) -> None:
+            self._files_to_close_on_error[0].write(b"x" * size)
+            raise OSError(errno.ENOSPC, "full")
+
+    parser = Parser()
+    with pytest.raises(OSError, match="full") as broken:
+        parser.parse()
+    dropped(broken.value)
+    assert parser._files_to_close_on_error[0].closed
 
 
 def test_one_address_fills_no_line() -> None:
