@@ -127,10 +127,10 @@ export const retrieval = {
         turned && ofTask(turned.rows).length ? sheet("Paired on the same questions", [
           { name: "length", title: "tokens", kind: "number", show: whole }, { name: "n", kind: "number", show: String }, { name: "both", title: "both right", kind: "number", show: String },
           { name: "only_a", title: `only ${title(pair[0])}`, kind: "number", show: String }, { name: "only_b", title: `only ${title(pair[1])}`, kind: "number", show: String },
-          { name: "neither", kind: "number", show: String }, { name: "difference", kind: "number", show: (value) => signed(100 * value, 0) },
+          { name: "neither", kind: "number", show: String }, { name: "difference", title: "difference, points", kind: "number", show: (value) => signed(100 * value, 0) },
           { name: "p", title: "p (McNemar)", kind: "number", show: (value) => (value < 0.001 ? "< 0.001" : value.toFixed(3)) },
         ], ofTask(turned.rows)) : null,
-        make("p", { class: "wb-caption", text: "In brackets and in the cells: Wilson's 95 % interval over questions. Nats a token: log-probability of the right answer. p: McNemar's exact test on questions that both have answered." }),
+        make("p", { class: "wb-caption", text: "In brackets and in the cells: Wilson's 95 % interval over questions, as if each had a text of its own; in the repeated noise (pass key, variable tracking) those of a cell share theirs, so it is too narrow there. Nats a token: log-probability of the right answer. p: McNemar's exact test on questions that both have answered." }),
         make("details", { class: "wb-own" }, make("summary", { text: "code" }), make("pre", { class: "wb-plain-code", text: grid.code })),
       ].filter(Boolean));
     }
