@@ -105,9 +105,9 @@ class Session:
     """One open tab. ``owner`` is its key, ``page`` the connection it was last seen on. ``selection`` is what the page
     shall select when ``serial`` grows; ``rest`` is set while nothing is being written; ``threads`` are its
     conversations by number, ``number`` that of the present one, which the columns hold; ``settings`` are the sampling
-    settings last asked with, ``guards`` those of the
-    next reply; ``prefixes`` what the models have read for this tab, and for no other; ``left`` says that nobody
-    looks at it now; ``notice`` is a sentence that its page has still to be told."""
+    settings last asked with, ``guards`` those of the next reply; ``prefixes`` what the models have read for this tab,
+    and for no other; ``left`` says that nobody looks at it now, ``dropped`` that it made room and is no longer among
+    the open tabs; ``notice`` is a sentence that its page has still to be told."""
 
     owner: str
     columns: dict[str, Column]
@@ -125,6 +125,7 @@ class Session:
     stops: list[threading.Event] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     left: bool = False
+    dropped: bool = False
     notice: str = ""
 
     @property
@@ -133,10 +134,13 @@ class Session:
         return not self.rest.is_set()
 
     def claim(self) -> threading.Event:
-        """Make it busy; the event by which `stop` stops what is begun now. BusyError when it is busy already."""
+        """Make it busy; the event by which `stop` stops what is begun now. BusyError when it is busy already,
+        WorkbenchError when it has made room for another since it was found: nobody would find the reply."""
         with self.lock:
             if self.busy:
                 raise BusyError()
+            if self.dropped:
+                raise WorkbenchError("This tab had to make room for another one", remedy="Ask again")
             self.rest.clear()
             self.stops = [threading.Event()]  # in the same step: a Stop finds either no request or this one
             return self.stops[0]

@@ -141,7 +141,7 @@ class Sessions:
                 self._surplus.append(first)
 
     def _drop(self, owner: str) -> None:
-        self._open.pop(owner)
+        self._open.pop(owner).dropped = True
         for known in (self._left, self._clients):
             known.pop(owner, None)
 

@@ -11,6 +11,7 @@ from apps.studio import tabs
 from apps.studio.session import MOST_CHARACTERS, MOST_THREADS, BusyError, Column, Session
 from apps.studio.tabs import Sessions
 from apps.studio.talk import Talk
+from workbench.errors import WorkbenchError
 
 A, B, C, D = (letter * 32 for letter in "abcd")
 
@@ -204,6 +205,17 @@ def test_one_address_cannot_take_all_places() -> None:
     assert sessions.of("e" * 32, "5", "z").owner == "e" * 32, "an idle one has made room"
     assert first is not second
     assert len(sessions) == 3
+
+
+def test_a_tab_that_made_room_after_it_was_found_begins_nothing() -> None:
+    """Two clicks at once, in two tabs of an address that may have one: the reply would be nobody's."""
+    sessions = Sessions(make, each=1)
+    first = sessions.of(A, client="1.2.3.4")
+    second = sessions.of(B, client="1.2.3.4")
+    with pytest.raises(WorkbenchError, match="had to make room"):
+        first.claim()
+    assert not first.busy
+    second.claim()
 
 
 def test_whoever_is_no_longer_noted_is_swept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,8 @@ def test_one_output_and_a_generator_that_ended_are_left_to_gradio(page: Page) ->
 def test_no_statistics_are_made_of_events(page: Page, interval: None) -> None:
     page.queue()
     queue = page._queue
+    names = ("sleep_when_free", "progress_update_sleep_when_free", "ANALYTICS_MAX_EVENTS", "ANAYLTICS_CACHE_FREQUENCY")
+    assert [name for name in names if not hasattr(queue, name)] == [], "Gradio calls them otherwise by now"
     sys.setswitchinterval(before := 5 * SWITCH)
     spare(queue)
     assert sys.getswitchinterval() == pytest.approx(before), "a notebook is not touched"

@@ -51,8 +51,10 @@ def until(found: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names that are loaded from now on."""
+def loaded(served: Served, models: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names that are loaded from now on; the server's own are there, which it may still have been loading."""
+    for name in models:
+        served.studio.shelf.get(name)
     names: list[str] = []
     load = wb.load
     monkeypatch.setattr(wb, "load", lambda name, **more: (names.append(name), load(name, **more))[1])
