@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from apps.server.faults import Faults
 from apps.server.metrics import Metrics
+from workbench.errors import WorkbenchError
 from workbench.views import bundle
 
 MODULES = (
@@ -59,11 +60,25 @@ def _plain(function: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
     @wraps(function)
     def called(*values: Any) -> Any:
         try:
+            if any(map(_immense, values)):
+                raise WorkbenchError("A number of this request is too large", expected="whole numbers up to 2^53")
             return _written(function(*values))
         except Exception as error:
             return {"error": faults.told(error)}
 
     return called
+
+
+def _immense(value: Any) -> bool:
+    """Whether a whole number in what a page sent is beyond what JavaScript counts to: no float takes the longest."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, int) and abs(one) > 2**53:
+            return True
+        if isinstance(one, dict | list):
+            left.extend(one.values() if isinstance(one, dict) else one)
+    return False
 
 
 def _written(found: Any) -> Any:

@@ -183,6 +183,9 @@ def test_one_of_each_kind_is_refused_and_counted(served: Served) -> None:
     for setting in (10**400, float("nan"), float("inf"), None):
         asked = {"data": [tab(), setting, 0, 1, 0, 1, 0], "fn_index": numbers["again"], "session_hash": "x"}
         served.sound(served.post("run/predict", asked))
+    for number in (10**400, -(2**53) - 1, [[2**64]]):
+        asked = {"study": "recorded", "task": "needle", "length": 128, "depth": number}
+        assert "too large" in served.call("grid_questions", asked).json()["error"]
     assert served.call("page_models", 7).json().keys() >= {"models"}
     assert served.studio.admission.metrics.refusals()["unreadable"] >= 1
 
