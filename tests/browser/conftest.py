@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,4 +177,8 @@ def address(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("recorded")
     record([fact("What is the capital of France?")], folder, models, new_tokens=24)
     yield launch(models, port=None, browser=False, recorded=read_exchange(folder), new_tokens=12, block=False)
-    gr.close_all(verbose=False)
+    running = [page for page in gr.Blocks.get_instances() if page.is_running]
+    for page in running:
+        page.server.force_exit = True  # a tab may still listen: one server after the other would wait 5 seconds for it
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda page: page.close(verbose=False), running))
