@@ -194,6 +194,9 @@ def synthetic(rights: dict[tuple[str, int], list[int]]) -> Grid:
 def test_cells_and_pairs_are_what_counting_says(answers: list[tuple[bool, bool]]) -> None:
     first, second = [int(a) for a, _ in answers], [int(b) for _, b in answers]
     grid = synthetic({("a", 100): first, ("b", 100): second})
+    assert grid.caution == ""
+    shared = Grid(grid.trials.assign(haystack="noise", task="passkey"))
+    assert "passkey repeat one noise" in shared.caution and shared.caution[:-1] in shared.tables()[0][0]
     cell = grid.cells.set_index("model").loc["a"]
     assert (cell["n"], cell["right"]) == (len(first), pytest.approx(np.mean(first)))
     assert (cell["low"], cell["high"]) == wilson(sum(first), len(first))

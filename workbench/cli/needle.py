@@ -190,6 +190,8 @@ def show(grid: Grid, console: Console, threshold: float) -> None:
             table.add_row(Text(str(row.task)), f"{row.length}", f"{row.n}", f"{row.only_a}", f"{row.only_b}",
                           f"{row.difference:+.2f}", f"{row.p:.3g}")  # fmt: skip
         console.print(table)
+    if grid.caution:
+        console.print(Text(grid.caution, style="dim"))
 
 
 def _minutes(seconds: float) -> str:

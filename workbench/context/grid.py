@@ -46,6 +46,16 @@ class Grid(Result):
             return super().open(path)
         return cls(read_trials(path), {"settings": read_settings(path)})
 
+    @property
+    def caution(self) -> str:
+        """What intervals and p do not know: a sentence where questions share their text ("" elsewhere)."""
+        repeated = self.trials[self.trials["haystack"] == "noise"] if "haystack" in self.trials else self.trials[:0]
+        if not len(repeated):
+            return ""
+        tasks = " and ".join(sorted(set(repeated["task"].astype(str))))
+        return (f"Questions of {tasks} repeat one noise and share it within a cell; intervals and p take each for a "
+                "text of its own, and are too narrow there.")  # fmt: skip
+
     @cached_property
     def cells(self) -> pd.DataFrame:
         """By task, model, length and depth (NaN for tasks without): n, right (share of right answers) with Wilson's
@@ -175,7 +185,8 @@ class Grid(Result):
         """Shares by length first, then every cell, the longest contexts that work, and models on the same items."""
         if not len(self.trials):
             return []
-        found = [("Right answers by length, with Wilson's 95 % interval", self.by_length()), ("Cells", self.cells),
+        title = "Right answers by length, with Wilson's 95 % interval"
+        found = [(f"{title}. {self.caution}".rstrip(". "), self.by_length()), ("Cells", self.cells),
                  (f"Longest context with a share of {THRESHOLD:g} right", self.effective_length())]  # fmt: skip
         models = self.models
         for other in models[1:]:
