@@ -9,7 +9,6 @@ import shlex
 import threading
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from apps.studio.jobs import Jobs
 from apps.studio.score import GONE, Score
 from apps.studio.score_body import MOST_BYTES, MOST_CONVERSATIONS, MOST_NEW_TOKENS
 from apps.studio.shelf import Shelf
+from tests.threads import awaited
 from workbench.chat.guardrails import SAFE_PROMPT
 
 USER = {"role": "user", "content": "What is so great about #1?"}
@@ -179,8 +179,7 @@ def test_a_reader_who_leaves_stops_the_reply(shelf: Shelf) -> None:
         sent.append(dict(message))
 
     scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b"", "root_path": ""}
-    with ThreadPoolExecutor(1) as other:  # a browser's test may have left its loop in this thread
-        other.submit(asyncio.run, Starlette(routes=[Score(shelf, jobs).route])(scope, receive, send)).result()
+    awaited(Starlette(routes=[Score(shelf, jobs).route])(scope, receive, send))
     assert left.is_set()
     assert sent[0]["status"] == GONE
     assert next(iter(jobs._jobs.values())).stop.is_set()

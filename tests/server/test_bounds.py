@@ -4,12 +4,10 @@ anywhere in what is shipped."""
 from __future__ import annotations
 
 import ast
-import asyncio
 import errno
 import os
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +20,7 @@ from apps.server.settings import SHARED, Settings
 from apps.server.unread import EVENTS, PAGES, bound
 from apps.server.uploads import FORM, LASTING, TOGETHER, Uploads, dropped, swept
 from tests.server.served import tab
+from tests.threads import awaited
 
 LIMITS = Settings.model_validate(SHARED)
 
@@ -148,8 +147,7 @@ def test_answers_that_nobody_reads_are_bounded() -> None:
         for i in range(3 * PAGES):
             assert (await _pushed(queue, f"page{i}", "10.0.0.1"))[0]
 
-    with ThreadPoolExecutor(1) as other:  # a browser's test may have left its loop in this thread
-        other.submit(asyncio.run, tried()).result()
+    awaited(tried())
     assert len(queue.pending_messages_per_session) == 2 * PAGES + 1
     assert {"other", "page11"} < queue.pending_messages_per_session.keys()
     assert sum(not event.alive for event in events.values()) == EVENTS + 3 * PAGES - 2 * PAGES

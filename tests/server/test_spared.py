@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from gradio.state_holder import SessionState
 
 from apps.server.spared import SWITCH, Page, spare
+from tests.threads import awaited
 
 
 @pytest.fixture
@@ -42,10 +42,8 @@ def test_what_is_sent_is_what_gradio_sends(page: Page, values: tuple[Any, ...]) 
     (event,) = page.fns.values()
     own, other = SessionState(page), SessionState(page)
     before = [own[one._id] for one in event.outputs]
-    sent = asyncio.run(
-        page.postprocess_data(event, [dict(one) if isinstance(one, dict) else one for one in values], own)
-    )
-    assert sent == asyncio.run(gr.Blocks.postprocess_data(page, event, list(values), other))
+    sent = awaited(page.postprocess_data(event, [dict(one) if isinstance(one, dict) else one for one in values], own))
+    assert sent == awaited(gr.Blocks.postprocess_data(page, event, list(values), other))
     for block, made, value in zip(event.outputs, before, values, strict=True):
         if value == gr.skip():
             assert own[block._id] is made
@@ -57,12 +55,12 @@ def test_what_is_sent_is_what_gradio_sends(page: Page, values: tuple[Any, ...]) 
 def test_one_output_and_a_generator_that_ended_are_left_to_gradio(page: Page) -> None:
     (event,) = page.fns.values()
     ended = gr.components._Keywords.FINISHED_ITERATING
-    assert asyncio.run(page.postprocess_data(event, [ended] * 4, SessionState(page))) == [None] * 4
+    assert awaited(page.postprocess_data(event, [ended] * 4, SessionState(page))) == [None] * 4
     with Page(analytics_enabled=False) as small:
         part = gr.Textbox("a")
         part.change(lambda: None, None, part)
     (event,) = small.fns.values()
-    assert asyncio.run(small.postprocess_data(event, "alone", SessionState(small))) == ["alone"]  # type: ignore[arg-type]
+    assert awaited(small.postprocess_data(event, "alone", SessionState(small))) == ["alone"]  # type: ignore[arg-type]
 
 
 def test_no_statistics_are_made_of_events(page: Page, interval: None) -> None:
